@@ -1,0 +1,34 @@
+# The targets work on a fresh Debian 12 or 13 with git, make and python3 with venv; each brings
+# .venv up to date first and says in one line what is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1	/' | expand -t 18
+
+env: ## the environment in .venv, from requirements.lock (every target does this first)
+	@.ci/venv $(PYTHON)
+
+demo: env ## drives made of software, wiped and certified, in under a minute
+	@.venv/bin/nullbay demo
+
+test: env ## all tests, or some: make test TIERS="unit house" (docs/testing.md)
+	@.venv/bin/python tests/tiers.py $(TIERS)
+
+lint: env ## style, formatting, types, floors
+	@failed=; \
+	step() { echo "lint: $$*"; .venv/bin/"$$@" || failed=1; }; \
+	step ruff check -q --output-format concise; \
+	step ruff format --check -q --output-format concise; \
+	step mypy -p nullbay; \
+	step mypy tests; \
+	step lint-imports --no-logo; \
+	[ -z "$$failed" ]
+
+bench: env ## speed and memory on loop devices (as root)
+	@.venv/bin/python tests/bench/run.py
+
+clean: ## removes the environment, caches and build leftovers, nothing else
+	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

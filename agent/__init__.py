@@ -1,0 +1,1 @@
+"""The station: notices drives, decides, records, reports, shows."""

@@ -1,0 +1,1 @@
+"""Settings and sanitization policies: TOML in, domain objects out."""

@@ -1,0 +1,1 @@
+"""Drives made of software: for the demo, the tests and training."""
