@@ -1,0 +1,175 @@
+"""Append-only, checksummed files: a torn tail is noticed and cut, a change in the middle refused.
+
+One record a line: 16 hex digits, a blank, JSON. The digits are the first 8 bytes of
+SHA-256(digits of the record before ‖ JSON), so records cannot be edited, dropped or moved unseen
+(whoever may write the file can forge it all; what is signed later is the last digest).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nullbay.domain.canonical import canonical_json
+from nullbay.domain.errors import NullbayError
+
+FIRST = "0" * 16
+RECORD_MAX_BYTES = 8 * 1024 * 1024
+FILE_MAX_BYTES = 256 * 1024 * 1024
+_DIGITS = 16
+
+
+class BrokenFileError(NullbayError):
+    """A record before the last does not fit its checksum: the file was changed or the disk is bad."""
+
+    code = "jobdir.broken"
+
+
+Fault = Callable[[str], None]
+
+
+def no_fault(_: str) -> None:
+    """Nothing goes wrong."""
+
+
+class AppendFile:
+    """One such file, opened for appending after its records were checked."""
+
+    def __init__(self, path: Path, *, fault: Fault = no_fault) -> None:
+        """Create or check it; cut a torn last record. Raises BrokenFileError.
+
+        `fault` is called with `append`, `torn` and `appended` around each write; a simulation crashes
+        there.
+        """
+        self._path, self._fault = path, fault
+        created = not path.exists()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self.records, good_bytes, self.head = _checked(self._fd, path)
+            if os.fstat(self._fd).st_size != good_bytes:
+                os.ftruncate(self._fd, good_bytes)
+                os.fsync(self._fd)
+            if created:
+                sync_directory(path.parent)
+            os.lseek(self._fd, good_bytes, os.SEEK_SET)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def append(self, plain: Any, *, durable: bool = True) -> None:
+        """Write one record; `durable` returns only after it is on the medium."""
+        body = canonical_json(plain)
+        if len(body) > RECORD_MAX_BYTES:
+            msg = f"a record of {len(body)} bytes is too large for {self._path.name}"
+            raise BrokenFileError(msg, next_step="Report this fault")
+        head = _digest(self.head, body)
+        line = head.encode() + b" " + body + b"\n"
+        self._fault("append")
+        try:
+            self._fault("torn")
+        except BaseException:
+            _write_all(self._fd, line[: len(line) // 2])
+            raise
+        _write_all(self._fd, line)
+        if durable:
+            os.fdatasync(self._fd)
+        self.head = head
+        self.records.append(json.loads(body))
+        self._fault("appended")
+
+    def close(self) -> None:
+        """Close it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_records(path: Path) -> list[Any]:
+    """The records of a file without changing it; a torn tail is left out. Raises BrokenFileError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return _checked(fd, path)[0]
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names created or renamed in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file at once: written beside it, fsynced, renamed, directory fsynced."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        _write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    beside.replace(path)
+    sync_directory(path.parent)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _digest(head: str, body: bytes) -> str:
+    return hashlib.sha256(head.encode() + body).hexdigest()[:_DIGITS]
+
+
+def _checked(fd: int, path: Path) -> tuple[list[Any], int, str]:
+    size = os.fstat(fd).st_size
+    if size > FILE_MAX_BYTES:
+        msg = f"{path.name} has {size} bytes, more than {FILE_MAX_BYTES}"
+        raise BrokenFileError(msg, next_step="Keep the folder and call an engineer")
+    content = _read_all(fd, size)
+    records: list[Any] = []
+    head, at = FIRST, 0
+    for line in _lines(content):
+        body = line[_DIGITS + 1 : -1]
+        fits = (
+            line.endswith(b"\n")
+            and line[_DIGITS : _DIGITS + 1] == b" "
+            and line[:_DIGITS] == _digest(head, body).encode()
+        )
+        if not fits:
+            if at + len(line) < len(content):
+                msg = f"record {len(records) + 1} of {path.name} does not fit its checksum"
+                raise BrokenFileError(msg, next_step="Keep the folder and call an engineer")
+            break
+        records.append(json.loads(body))
+        head, at = line[:_DIGITS].decode(), at + len(line)
+    return records, at, head
+
+
+def _lines(content: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        end = content.find(b"\n", at) + 1 or len(content)
+        yield content[at:end]
+        at = end
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    os.lseek(fd, 0, os.SEEK_SET)
+    parts = []
+    while size > 0:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

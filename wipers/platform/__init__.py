@@ -1,0 +1,1 @@
+"""Linux behind the ports: block devices, pass-through commands, sysfs, mounts, clock."""

@@ -1,0 +1,317 @@
+"""The drive's side of a job: holds one drive, executes one plan, says everything that happens.
+
+Runs in a drive process of its own on a station (process.py), and inline in demo and simulation. It
+keeps no files: what it says is journalled by the bench, before it acts where that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nullbay.domain.clock import Clock
+from nullbay.domain.drive import Drive
+from nullbay.domain.errors import NullbayError
+from nullbay.domain.outcome import Exchange, OutcomeKind, SessionEnd, StepOutcome
+from nullbay.domain.plan import DeallocateStep, OverwriteStep, Refusal
+from nullbay.domain.ports import DriveAccess, PortError, PortErrorKind
+from nullbay.wipers import protocol as p
+from nullbay.wipers.channel import Channel, ChannelClosedError
+from nullbay.wipers.control import Control
+from nullbay.wipers.lanes import LaneExecutor
+from nullbay.wipers.readback import read_back
+from nullbay.wipers.steps import StepRun, StepWork
+from nullbay.wipers.stream import stream_of
+from nullbay.wipers.verify import BLOCK_BYTES, ReadingRule, Verification
+
+WATCH_S = 0.25
+TEMPERATURE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session needs besides its drive."""
+
+    clock: Clock
+    executor: LaneExecutor
+    open_drive: Callable[[str], DriveAccess]
+    build: str
+    draw_seed: Callable[[int], bytes] = secrets.token_bytes
+
+
+class DriveSession:
+    """One drive, from open to close."""
+
+    def __init__(self, channel: Channel, around: Surroundings) -> None:
+        """Nothing is opened before the Hello of the peer."""
+        self._channel, self._around = channel, around
+        self._clock = around.clock
+        self._access: DriveAccess | None = None
+        self._control = Control(around.clock)
+        self._acknowledged: asyncio.Queue[int] = asyncio.Queue(8)
+        self._sequence = 0
+        self._run: StepRun | None = None
+        self._temperature: int | None = None
+
+    async def serve(self) -> None:
+        """Until Close, or until the peer is gone: then stop at the next block and let go of the drive."""
+        work: asyncio.Task[None] | None = None
+        try:
+            await self._channel.send(p.Hello(p.PROTOCOL, self._around.build))
+            p.require_hello(await self._channel.receive())
+            while True:
+                match await self._channel.receive():
+                    case p.Open(device):
+                        await self._open(device)
+                    case p.Execute() as order if self._access is not None and (
+                        work is None or work.done()
+                    ):
+                        self._control = Control(self._clock, order.rate_limit_bytes_per_s)
+                        work = asyncio.create_task(self._execute(self._access, order))
+                    case p.Recheck() as order if self._access is not None and (
+                        work is None or work.done()
+                    ):
+                        self._control = Control(self._clock)
+                        work = asyncio.create_task(self._recheck(self._access, order))
+                    case p.Acknowledged(number):
+                        await self._acknowledged.put(number)
+                    case p.Pause():
+                        self._control.pause("operator")
+                    case p.Continue():
+                        self._control.go_on("operator")
+                    case p.SetRate(rate):
+                        self._control.set_rate(rate)
+                    case p.Abort():
+                        self._control.stop("step.aborted")
+                    case p.Close():
+                        break
+                    case other:
+                        msg = f"{type(other).__name__} is not allowed now"
+                        raise NullbayError(msg, code="protocol.order")  # noqa: TRY301 - ends the session
+        except (ChannelClosedError, NullbayError):
+            self._control.stop("step.interrupted")
+        finally:
+            self._control.stop("step.interrupted")
+            if work is not None:
+                with suppress(ChannelClosedError):
+                    await work
+            if self._access is not None:
+                with suppress(PortError):
+                    self._access.close()
+            self._channel.close()
+
+    async def _open(self, device: str) -> None:
+        if self._access is not None:
+            self._access.close()
+            self._access = None
+        try:
+            self._access = await self._around.executor.call(lambda: self._around.open_drive(device))
+            drive = await self._around.executor.call(self._access.observe)
+        except PortError as error:
+            code = "drive.gone" if error.kind is PortErrorKind.GONE else "guard.undetermined"
+            await self._channel.send(p.Refused((Refusal(code, str(error)[:200]),)))
+        except NullbayError as error:
+            refusal = getattr(error, "refusal", None) or Refusal(error.code, str(error)[:200])
+            await self._channel.send(p.Refused((refusal,)))
+        else:
+            await self._channel.send(p.Opened(drive))
+
+    async def _execute(self, access: DriveAccess, order: p.Execute) -> None:
+        watches = [
+            asyncio.create_task(self._watch(order)),
+            asyncio.create_task(self._watch_temperature(access, order)),
+        ]
+        try:
+            end, code = await self._steps(access, order)
+        except PortError as error:
+            gone = error.kind is PortErrorKind.GONE
+            end, code = (
+                (SessionEnd.DRIVE_GONE, "drive.gone")
+                if gone
+                else (SessionEnd.STOPPED, "drive.error")
+            )
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+        drive = await self._observe(access) if code != "write.stalled" else None
+        await self._channel.send(p.SessionDone(end, code, drive, self._clock.now()))
+
+    async def _steps(self, access: DriveAccess, order: p.Execute) -> tuple[SessionEnd, str]:
+        steps = [step for step in order.plan.steps if step.number >= order.first_step]
+        so_far = order.so_far
+        if so_far is not None or order.prove_same:
+            proceed, so_far, restarted = await self._resume(access, order)
+            if not proceed:
+                return SessionEnd.STOPPED, "identity.changed"
+            if restarted:
+                steps = list(order.plan.steps)
+        for step in steps:
+            mine = so_far if so_far is not None and so_far.number == step.number else None
+            drive = await self._observe(access)
+            if drive is None:
+                return SessionEnd.DRIVE_GONE, "drive.gone"
+            if drive.identity.key != order.plan.identity_key:
+                return SessionEnd.STOPPED, "identity.changed"
+            await self._say(step.unit_id, "identity", drive.identity.key, "")
+            await self._channel.send(p.Intent(step.number, self._clock.now()))
+            while await self._acknowledged.get() != step.number:
+                pass
+            outcome = await self._one_step(access, order, step.number, mine)
+            if outcome.codes == ("step.interrupted",):
+                return SessionEnd.STOPPED, "step.interrupted"
+            if outcome.kind is OutcomeKind.INTERRUPTED and "drive.gone" in outcome.codes:
+                return SessionEnd.DRIVE_GONE, "drive.gone"
+            await self._channel.send(p.StepOver(outcome))
+            if "step.aborted" in outcome.codes:
+                return SessionEnd.ABORTED, "step.aborted"
+            if outcome.kind is not OutcomeKind.SUCCEEDED or _found_residue(outcome):
+                return SessionEnd.FINISHED, (*outcome.codes, "verification.mismatch")[0]
+        return SessionEnd.FINISHED, ""
+
+    async def _one_step(
+        self, access: DriveAccess, order: p.Execute, number: int, so_far: p.StepSoFar | None
+    ) -> StepOutcome:
+        step = next(one for one in order.plan.steps if one.number == number)
+        port = access.port(step.unit_id)
+        if isinstance(step, DeallocateStep):
+            return await self._deallocate(access, step)
+        work = StepWork(order, step, port, self._control, self._around.draw_seed)
+        self._run = run = StepRun(work, self._clock, self._around.executor, so_far)
+        outgoing: asyncio.Queue[p.FromDrive] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        pump = asyncio.create_task(self._pump(outgoing))
+        try:
+            outcome = await run.perform(
+                lambda message: loop.call_soon_threadsafe(outgoing.put_nowait, message)
+            )
+            await self._clock.sleep(0)  # what lanes reported is delivered by the loop's next turn
+            await outgoing.join()
+        finally:
+            pump.cancel()
+            self._run = None
+        if run.last_flush is not None:
+            await self._say(step.unit_id, "flush", run.last_flush.at, "")
+        return outcome
+
+    async def _deallocate(self, access: DriveAccess, step: DeallocateStep) -> StepOutcome:
+        port, started = access.port(step.unit_id), self._clock.now()
+        try:
+            await self._around.executor.call(lambda: port.deallocate(0, port.geometry.size_bytes))
+            await self._around.executor.call(port.flush)
+        except PortError as error:
+            gone = error.kind is PortErrorKind.GONE
+            kind = OutcomeKind.INTERRUPTED if gone else OutcomeKind.REFUSED
+            code = "drive.gone" if gone else "plan.deallocate-unsupported"
+            return StepOutcome(step.number, kind, (code,), started, self._clock.now())
+        return StepOutcome(step.number, OutcomeKind.SUCCEEDED, (), started, self._clock.now())
+
+    async def _pump(self, outgoing: asyncio.Queue[p.FromDrive]) -> None:
+        while True:
+            message = await outgoing.get()
+            try:
+                await self._channel.send(message)
+            except ChannelClosedError:
+                self._control.stop("step.interrupted")
+            finally:
+                outgoing.task_done()
+
+    async def _recheck(self, access: DriveAccess, order: p.Recheck) -> None:
+        """Read only: sectors that do not read are not written anew."""
+        step = next(one for one in order.plan.steps if one.number == order.number)
+        if not isinstance(step, OverwriteStep):
+            msg = "only a step that wrote something can be checked by reading"
+            raise NullbayError(msg, code="protocol.order")
+        verifying = Verification(
+            access.port(step.unit_id),
+            stream_of(step.pattern, order.job_key, step.number, BLOCK_BYTES),
+            order.profile,
+            order.seed,
+            ReadingRule(retries=1, retry_pause_s=0, cure_by_rewriting=False),
+            self._control,
+            self._clock,
+            order.finding_key,
+        )
+        watch = asyncio.create_task(self._watch_recheck(verifying, order))
+        try:
+            await self._around.executor.run(verifying.lanes())
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        code = verifying.failure or self._control.stop_code or ""
+        await self._channel.send(p.Rechecked(verifying.result(), code))
+
+    async def _watch_recheck(self, verifying: Verification, order: p.Recheck) -> None:
+        started, size = self._clock.boottime(), verifying.planned_bytes
+        while True:
+            await self._clock.sleep(WATCH_S)
+            done, spent = verifying.read_bytes, self._clock.boottime() - started
+            speed = int(done / spent) if spent > 0 else 0
+            eta = (size - done) // speed if speed else None
+            errors = verifying.mismatched
+            await self._channel.send(
+                p.Progress(order.number, 1, "recheck", done, size, speed, eta, errors, None, ())
+            )
+
+    async def _resume(
+        self, access: DriveAccess, order: p.Execute
+    ) -> tuple[bool, p.StepSoFar | None, bool]:
+        """Read back what an earlier session wrote: go on, start from zero, or leave the drive alone."""
+        found = await read_back(order, access, self._around.executor, self._control, self._clock)
+        if order.prove_same and not (found and found.is_match):
+            await self._channel.send(p.Resuming(found, from_zero=False))
+            return False, None, False
+        go_on = found is not None and found.is_match
+        await self._channel.send(p.Resuming(found, from_zero=not go_on))
+        return True, order.so_far if go_on else None, not go_on
+
+    async def _observe(self, access: DriveAccess) -> Drive | None:
+        try:
+            return await self._around.executor.call(access.observe)
+        except PortError:
+            return None
+
+    async def _say(self, unit_id: str, command: str, answer: str, errno: str) -> None:
+        self._sequence += 1
+        exchange = Exchange(self._sequence, self._clock.now(), unit_id, command, answer, errno)
+        await self._channel.send(p.Exchanged(exchange))
+
+    async def _watch(self, order: p.Execute) -> None:
+        """Progress, stall and deadline, four times a second."""
+        started, budgets = self._clock.boottime(), order.plan.budgets
+        while True:
+            await self._clock.sleep(WATCH_S)
+            if self._clock.boottime() - started > budgets.deadline_s:
+                self._control.stop("step.deadline")
+            run = self._run
+            if run is None:
+                continue
+            if run.longest_in_flight_s() > budgets.stall_s:
+                self._control.stop("write.stalled")
+                run.give_up()
+            await self._channel.send(run.progress(len(order.plan.steps), self._temperature))
+
+    async def _watch_temperature(self, access: DriveAccess, order: p.Execute) -> None:
+        """Apart from the other watch: a sick drive may not answer."""
+        while True:
+            with suppress(PortError):
+                celsius = await self._around.executor.call(access.temperature_celsius)
+                self._heed_temperature(celsius, order)
+            await self._clock.sleep(TEMPERATURE_S)
+
+    def _heed_temperature(self, celsius: int | None, order: p.Execute) -> None:
+        self._temperature = celsius
+        if celsius is None:
+            return
+        if celsius > order.plan.budgets.pause_above_celsius:
+            self._control.pause("temperature")
+        elif celsius < order.plan.budgets.continue_below_celsius:
+            self._control.go_on("temperature")
+
+
+def _found_residue(outcome: StepOutcome) -> bool:
+    result = outcome.verification
+    return result is not None and bool(result.mismatched or result.unreadable.count)
