@@ -1,0 +1,258 @@
+"""Certifying: the signed start of a job, its record, the closing of an insertion.
+
+A record's files are durable, in the state directory and where the operator wants them, before the
+ledger entry that names them is; the ledger row and the job's event are one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nullbay.agent.journal.store import JobRow, Journal
+from nullbay.certs import archive, bundle, issue, ledger, pdf, transcript, verify
+from nullbay.certs.keys import PublicKey
+from nullbay.domain.clock import Clock
+from nullbay.domain.codec import from_plain
+from nullbay.domain.ids import JobId
+from nullbay.domain.job import Certified, Concluded, Ended, JobEvent, JobState, StartSigned
+from nullbay.domain.lot import Lot, Person
+from nullbay.domain.ports import Signer
+from nullbay.domain.record import ArchiveReference, Build, RecordContext, Transcript
+from nullbay.domain.verdict import Conclusion, conclude
+from nullbay.wipers.appendfile import Fault, no_fault, sync_directory, write_durably
+from nullbay.wipers.jobdir import JobDirectory, archive_members
+
+NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Who signs: station name, organization, site; the two keys."""
+
+    name: str
+    organization: str
+    site: str
+    station_key: Signer
+    bench_key: Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A finished record: what it says and where its files are."""
+
+    job: JobId
+    conclusion: Conclusion
+    statement_sha256: str
+    bundle: Path
+    archive: Path
+    pdf: Path
+    public_key: Path
+
+
+class Certifier:
+    """Signs and keeps. `records` is the folder of finished records in the state directory."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        station: Station,
+        build: Build,
+        clock: Clock,
+        records: Path,
+        *,
+        fault: Fault = no_fault,
+    ) -> None:
+        """Keys are loaded, the journal is open."""
+        self._journal, self._station, self._build, self._clock = journal, station, build, clock
+        self._records, self._fault = records, fault
+
+    def sign_transcript(self, made: Transcript) -> bytes:
+        """By the bench key."""
+        return transcript.sign_transcript(made, self._station.bench_key)
+
+    def start(self, job: JobDirectory, row: JobRow) -> None:
+        """The signed job-started entry, and the job's event with it."""
+        order = job.order
+        event = ledger.JobStarted(
+            job_id=order.job_id,
+            insertion_id=str(row.request.get("insertion", "")),
+            identity_key=order.plan.identity_key,
+            identify_sha256=order.drive.identity.identify_sha256,
+            plan_sha256=order.plan.sha256,
+            policy_id=order.plan.policy_id,
+            bay=order.drive.attachment.bay or "",
+            approvals=_people(row),
+            simulated=order.plan.simulated,
+        )
+        self._append(row.job_id, lambda _: (event, StartSigned()))
+
+    def certify(self, row: JobRow, job: JobDirectory, out: Path | None) -> Recorded:
+        """Sign what the job's transcript says, write every file, put it into the ledger.
+
+        Idempotent: repeating it after a crash gives the same statement id and the same file names.
+        """
+        envelope = job.result()
+        assert envelope is not None, "certify follows conclude"  # noqa: S101 - our own order of calls
+        said = transcript.read_transcript(
+            envelope, PublicKey.from_pem(self._station.bench_key.public_key_pem)
+        )
+        conclusion = conclude(said.evidence)
+        self._bring_to_concluded(row.job_id, said, conclusion)
+        self._journal.set_statement_id(row.job_id, f"urn:uuid:{uuid.uuid4()}")
+        row = self._journal.job(row.job_id)
+        members = archive_members(job.path)
+        made: list[Recorded] = []
+
+        def entry(head: ledger.Head) -> tuple[ledger.LedgerEvent, JobEvent]:
+            folder = self._folder(row.job_id)
+            digest = archive.write(folder / f"{row.job_id}.evidence.tar.zst", members)
+            context = self._context(row, job, envelope, digest, head)
+            issued = issue.issue(context, self._station.station_key)
+            recorded = self._write(row.job_id, folder, issued, out)
+            made.append(recorded)
+            event = ledger.JobConcluded(
+                job_id=row.job_id,
+                verdict=issued.conclusion.verdict,
+                end=said.evidence.end,
+                reasons=tuple(one.code for one in issued.conclusion.findings),
+                statement_id=context.statement_id,
+                statement_sha256=issued.statement_sha256,
+                archive_sha256=digest,
+            )
+            return event, Certified(issued.statement_sha256)
+
+        self._append(row.job_id, entry)
+        return made[0]
+
+    def record_of(self, row: JobRow, out: Path | None) -> Recorded:
+        """A record made before, its files copied to `out` again."""
+        folder = self._folder(row.job_id)
+        paths = _paths(folder, row.job_id)
+        trust = tuple(
+            PublicKey.from_pem(key.public_key_pem)
+            for key in (self._station.station_key, self._station.bench_key)
+        )
+        checked = verify.verify(paths["bundle"].read_bytes(), trust, paths["archive"])
+        return self._export(
+            row.job_id, folder, out, checked.conclusion, _payload_sha256(paths["bundle"])
+        )
+
+    def close_insertion(self, closed: ledger.InsertionClosed) -> None:
+        """The one ledger entry of an insertion."""
+        self._append(None, lambda _: (closed, None))
+
+    def _append(
+        self,
+        job: JobId | None,
+        make: Callable[[ledger.Head], tuple[ledger.LedgerEvent, JobEvent | None]],
+    ) -> None:
+        self._fault("ledger")
+
+        def entry(last: ledger.LedgerEntry | None) -> tuple[ledger.LedgerEntry, JobEvent | None]:
+            said, event = make(last.head if last else ledger.EMPTY)
+            body = ledger.LedgerBody(self._clock.now(), said)
+            return ledger.append(last, body, self._station.station_key), event
+
+        self._journal.happened_with_entry(job, entry)
+        self._fault("ledger-written")
+
+    def _bring_to_concluded(self, job: JobId, said: Transcript, conclusion: Conclusion) -> None:
+        state = self._journal.state(job).state
+        if state not in {JobState.ENDED, JobState.CONCLUDED}:
+            self._journal.happened(job, Ended(said.evidence.end))
+        if state is not JobState.CONCLUDED:
+            self._journal.happened(job, Concluded(conclusion.verdict))
+
+    def _context(
+        self, row: JobRow, job: JobDirectory, envelope: bytes, digest: str, head: ledger.Head
+    ) -> RecordContext:
+        request = row.request
+        earlier = [one for one in self._journal.jobs(row.identity_key) if one.job_id < row.job_id]
+        strong = job.order.drive.identity.is_strong
+        return RecordContext(
+            statement_id=row.statement_id or "",
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            transcript_envelope=envelope,
+            bench_public_key_pem=self._station.bench_key.public_key_pem,
+            archive=ArchiveReference(f"{row.job_id}.evidence.tar.zst", digest),
+            issued=self._clock.now(),
+            station=self._station.name,
+            bay=job.order.drive.attachment.bay or "",
+            chain_sequence=head.sequence + 1,
+            chain_previous=head.sha256,
+            attempt=row.attempt,
+            previous=tuple(reversed([one.statement_id for one in earlier if one.statement_id]))
+            if strong
+            else (),
+            organization=self._station.organization,
+            lot=from_plain(Lot | None, request.get("lot")),
+            asset_tag=str(request.get("asset_tag", "")),
+            label_serial=str(request.get("label_serial", "")),
+            people=_people(row),
+        )
+
+    def _folder(self, job: JobId) -> Path:
+        folder = self._records / job
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            sync_directory(self._records)
+        return folder
+
+    def _write(self, job: JobId, folder: Path, issued: issue.Issued, out: Path | None) -> Recorded:
+        paths = _paths(folder, job)
+        write_durably(paths["bundle"], issued.bundle, 0o644)
+        write_durably(paths["pdf"], pdf.render(issued.bundle), 0o644)
+        write_durably(paths["public_key"], self._station.station_key.public_key_pem, 0o644)
+        write_durably(paths["bench_key"], self._station.bench_key.public_key_pem, 0o644)
+        self._fault("record-files")
+        return self._export(job, folder, out, issued.conclusion, issued.statement_sha256)
+
+    def _export(
+        self,
+        job: JobId,
+        folder: Path,
+        out: Path | None,
+        conclusion: Conclusion,
+        statement_sha256: str,
+    ) -> Recorded:
+        """Copies for whoever asked; the originals stay in the state directory."""
+        paths = _paths(folder, job)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            copies = _paths(out, job)
+            for name, path in paths.items():
+                if path.exists():
+                    write_durably(copies[name], path.read_bytes(), 0o644)
+            paths = copies
+        return Recorded(
+            job,
+            conclusion,
+            statement_sha256,
+            paths["bundle"],
+            paths["archive"],
+            paths["pdf"],
+            paths["public_key"],
+        )
+
+
+def _paths(folder: Path, job: JobId) -> dict[str, Path]:
+    return {
+        "archive": folder / f"{job}.evidence.tar.zst",
+        "bundle": folder / f"{job}.sigstore.json",
+        "pdf": folder / f"{job}.pdf",
+        "public_key": folder / "station.pub.pem",
+        "bench_key": folder / "bench.pub.pem",
+    }
+
+
+def _people(row: JobRow) -> tuple[Person, ...]:
+    return from_plain(tuple[Person, ...], row.request.get("people", []))
+
+
+def _payload_sha256(bundle_path: Path) -> str:
+    return hashlib.sha256(bundle.read(bundle_path.read_bytes()).envelope.payload).hexdigest()

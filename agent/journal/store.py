@@ -1,0 +1,281 @@
+"""The journal's file: opened, checked, migrated, read and appended to.
+
+WAL and synchronous=FULL: what a method returned from survives a power cut. Nothing is ever updated
+but the derived columns of a job. A journal that does not check stops the station with plain words
+and is never deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nullbay.certs.ledger import LedgerEntry
+from nullbay.domain.canonical import canonical_json
+from nullbay.domain.clock import Clock
+from nullbay.domain.codec import from_plain, to_plain
+from nullbay.domain.errors import NullbayError, UnknownSchemaError
+from nullbay.domain.ids import IdentityKey, JobId
+from nullbay.domain.job import Job, JobEvent, transition
+
+FILE_NAME = "journal.sqlite3"
+BUSY_TIMEOUT_S = 30
+_APPLICATION_ID = 0x6E756C6C
+EVENT_SCHEMA = "nullbay.job-event/1"
+_LEDGER = "SELECT sequence, previous, body, sha256, envelope FROM ledger"
+_JOB = (
+    "SELECT job_id, identity_key, policy_id, policy_sha256, plan_sha256, request, attempt,"
+    " statement_id, told FROM job"
+)
+
+
+class JournalError(NullbayError):
+    """The journal cannot be used. It was not changed."""
+
+    code = "journal.unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """The immutable facts of a job, and whether its result has been told."""
+
+    job_id: JobId
+    identity_key: IdentityKey
+    policy_id: str
+    policy_sha256: str
+    plan_sha256: str
+    request: dict[str, Any]
+    attempt: int
+    statement_id: str | None
+    told: bool
+
+
+class Journal:
+    """One open journal. Methods are whole transactions."""
+
+    def __init__(self, state: Path, clock: Clock) -> None:
+        """Open or create `<state>/journal.sqlite3`. Raises JournalError."""
+        self._clock = clock
+        self.path = state / FILE_NAME
+        fresh = not self.path.exists()
+        try:
+            if fresh:
+                os.close(
+                    os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                )
+            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._check()
+            self._migrate()
+        except (sqlite3.Error, OSError) as error:
+            msg = f"the journal {self.path} cannot be used: {error}"
+            raise JournalError(
+                msg, next_step="Keep the file; restore it or run `nullbay journal check`"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def add_job(self, row: JobRow, event: JobEvent) -> None:
+        """A new job with its first event."""
+        with self._transaction():
+            values = (
+                row.job_id,
+                row.identity_key,
+                row.policy_id,
+                row.policy_sha256,
+                row.plan_sha256,
+                canonical_json(row.request).decode(),
+                row.attempt,
+            )
+            self._db.execute(
+                "INSERT INTO job (job_id, identity_key, policy_id, policy_sha256, plan_sha256, request,"
+                " attempt) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            self._add_event(row.job_id, event)
+
+    def happened(self, job: JobId, *events: JobEvent) -> Job:
+        """Append events to a job in one transaction; returns its new state. Raises IllegalTransitionError."""
+        with self._transaction():
+            for event in events:
+                self._add_event(job, event)
+            return self.state(job)
+
+    def happened_with_entry(
+        self,
+        job: JobId | None,
+        make: Callable[[LedgerEntry | None], tuple[LedgerEntry, JobEvent | None]],
+    ) -> LedgerEntry:
+        """Append one ledger entry and, with it or not at all, an event of a job.
+
+        `make` gets the last entry and runs inside the transaction, so no other process can
+        put an entry in between; what it writes to disk must be durable when it returns.
+        """
+        with self._transaction():
+            entry, event = make(self.last_entry())
+            self._db.execute(
+                "INSERT INTO ledger (sequence, previous, body, sha256, envelope) VALUES (?, ?, ?, ?, ?)",
+                (entry.sequence, entry.previous, entry.body, entry.sha256, entry.envelope),
+            )
+            if job is not None and event is not None:
+                self._add_event(job, event)
+            return entry
+
+    def last_entry(self) -> LedgerEntry | None:
+        """The last ledger entry, None in an empty ledger."""
+        row = self._db.execute(f"{_LEDGER} ORDER BY sequence DESC LIMIT 1").fetchone()
+        return LedgerEntry(*row) if row else None
+
+    def ledger(self) -> Iterator[LedgerEntry]:
+        """Every entry in order."""
+        for row in self._db.execute(f"{_LEDGER} ORDER BY sequence"):
+            yield LedgerEntry(*row)
+
+    def jobs(self, identity: IdentityKey | None = None) -> tuple[JobRow, ...]:
+        """Jobs, newest first; only those of one identity key where given."""
+        where, values = (
+            (" WHERE identity_key = ?", (identity,)) if identity is not None else ("", ())
+        )
+        rows = self._db.execute(f"{_JOB}{where} ORDER BY job_id DESC", values)
+        return tuple(_row(row) for row in rows)
+
+    def job(self, job: JobId) -> JobRow:
+        """One job's facts. Raises JournalError for an unknown job."""
+        found = self._db.execute(f"{_JOB} WHERE job_id = ?", (job,)).fetchone()
+        if found is not None:
+            return _row(found)
+        msg = f"no job {job} in the journal"
+        raise JournalError(msg, next_step="See `nullbay jobs`")
+
+    def events(self, job: JobId) -> tuple[JobEvent, ...]:
+        """Everything that happened to a job."""
+        rows = self._db.execute(
+            "SELECT event FROM job_event WHERE job_id = ? ORDER BY number", (job,)
+        )
+        return tuple(_event(json.loads(row[0])) for row in rows)
+
+    def state(self, job: JobId) -> Job:
+        """A job's state, replayed from its events. Raises JournalError for an unknown job."""
+        row = self._db.execute("SELECT plan_sha256 FROM job WHERE job_id = ?", (job,)).fetchone()
+        if row is None:
+            msg = f"no job {job} in the journal"
+            raise JournalError(msg, next_step="See `nullbay jobs`")
+        state = Job(job, row[0])
+        for event in self.events(job):
+            state, _ = transition(state, event)
+        return state
+
+    def set_statement_id(self, job: JobId, statement_id: str) -> None:
+        """The id of the job's record, fixed before it is signed so that a repeat uses the same."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE job SET statement_id = COALESCE(statement_id, ?) WHERE job_id = ?",
+                (statement_id, job),
+            )
+
+    def set_told(self, job: JobId) -> None:
+        """The result reached whoever asked: a repeated command starts a new job."""
+        with self._transaction():
+            self._db.execute("UPDATE job SET told = 1 WHERE job_id = ?", (job,))
+
+    def check(self, *, full: bool) -> None:
+        """Ask SQLite whether the file is sound. Raises JournalError."""
+        found = self._db.execute(
+            "PRAGMA integrity_check" if full else "PRAGMA quick_check"
+        ).fetchall()
+        if found != [("ok",)]:
+            msg = f"the journal {self.path} is damaged: {found[0][0]}"
+            raise JournalError(
+                msg[:300], next_step="Keep the file; restore a copy; call an engineer"
+            )
+
+    def _add_event(self, job: JobId, event: JobEvent) -> None:
+        transition(self.state(job), event)
+        number = self._db.execute(
+            "SELECT COUNT(*) FROM job_event WHERE job_id = ?", (job,)
+        ).fetchone()[0]
+        plain = {"schema": EVENT_SCHEMA, "event": to_plain(event)}
+        at = canonical_json(to_plain(self._clock.now())).decode()
+        self._db.execute(
+            "INSERT INTO job_event (job_id, number, at, event) VALUES (?, ?, ?, ?)",
+            (job, number, at, canonical_json(plain).decode()),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _check(self) -> None:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        if application not in (0, _APPLICATION_ID):
+            msg = f"{self.path} is no journal of nullbay"
+            raise JournalError(msg, next_step="Name another state directory")
+        self.check(full=False)
+
+    def _migrate(self) -> None:
+        """Numbered SQL files; the database is copied first, and a newer one is refused unchanged."""
+        have = self._db.execute("PRAGMA user_version").fetchone()[0]
+        files = sorted(
+            (
+                one
+                for one in resources.files("nullbay.agent.journal").joinpath("migrations").iterdir()
+            ),
+            key=lambda one: one.name,
+        )
+        scripts = [one for one in files if one.name.endswith(".sql")]
+        if have > len(scripts):
+            msg = f"the journal {self.path} is of version {have}; this nullbay knows {len(scripts)}"
+            raise JournalError(msg, next_step="Install a newer nullbay")
+        if 0 < have < len(scripts):
+            self._copy(have)
+        for number, script in enumerate(scripts[have:], start=have + 1):
+            statements = script.read_text("utf-8")
+            self._db.executescript(
+                f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA application_id={_APPLICATION_ID};\n"
+                f"PRAGMA user_version={number};\nCOMMIT;"
+            )
+
+    def _copy(self, version: int) -> None:
+        target = self.path.with_name(f"journal-version-{version}.sqlite3")
+        with sqlite3.connect(target) as copy:
+            self._db.backup(copy)
+        copy.close()
+
+
+def _row(row: tuple[Any, ...]) -> JobRow:
+    return JobRow(
+        job_id=JobId(row[0]),
+        identity_key=IdentityKey(row[1]),
+        policy_id=row[2],
+        policy_sha256=row[3],
+        plan_sha256=row[4],
+        request=json.loads(row[5]),
+        attempt=row[6],
+        statement_id=row[7],
+        told=bool(row[8]),
+    )
+
+
+def _event(plain: Any) -> JobEvent:
+    if not isinstance(plain, dict) or plain.get("schema") != EVENT_SCHEMA:
+        raise UnknownSchemaError(
+            "a job event of another version", next_step="Install a newer nullbay"
+        )
+    return from_plain(JobEvent, plain["event"])

@@ -1,0 +1,83 @@
+"""The one entry point: parse, find the command's module, run it, turn failures into exit codes.
+
+Exit codes are those of docs/cli.md: 0/10/20/30 by verdict, 40 refused, 50/51 not authentic or
+malformed, 60 differs, 2 usage, 1 internal or environment, 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nullbay.cli.parser import build_parser
+from nullbay.domain.errors import NullbayError
+
+EXIT_USAGE = 2
+EXIT_INTERNAL = 1
+EXIT_INTERRUPTED = 130
+
+_USAGE_CODES = ("usage.", "config.", "device.", "policy.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit code."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return _commands(parsed.command.split()[0])[parsed.command](parsed)
+    except NullbayError as error:
+        return _failed(parsed, error.code, str(error), error.next_step)
+    except PermissionError as error:
+        return _failed(parsed, "environment.permission", str(error), "Run it as root")
+    except OSError as error:
+        return _failed(parsed, "environment.os", str(error), "See the message")
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
+    """The module of a command, imported only when it is asked for: a help text needs no database."""
+    match group:
+        case "drives" | "plan":
+            from nullbay.cli import drives  # noqa: PLC0415
+
+            return drives.COMMANDS
+        case "wipe":
+            from nullbay.cli import wipe  # noqa: PLC0415
+
+            return wipe.COMMANDS
+        case "cert":
+            from nullbay.cli import cert  # noqa: PLC0415
+
+            return cert.COMMANDS
+        case "config":
+            from nullbay.cli import configuration  # noqa: PLC0415
+
+            return configuration.COMMANDS
+        case "lab":
+            from nullbay.cli import laboratory  # noqa: PLC0415
+
+            return laboratory.COMMANDS
+        case "demo":
+            from nullbay.cli import demo  # noqa: PLC0415
+
+            return demo.COMMANDS
+        case _:
+            from nullbay.cli import station  # noqa: PLC0415
+
+            return station.COMMANDS
+
+
+def _failed(parsed: Any, code: str, message: str, next_step: str) -> int:
+    from nullbay.cli import output  # noqa: PLC0415 - only where it is needed
+
+    exit_code = EXIT_USAGE if code.startswith(_USAGE_CODES) else EXIT_INTERNAL
+    if getattr(parsed, "json", False):
+        error = {"code": code, "message": message, "next_step": next_step}
+        output.emit("error", exit_code=exit_code, error=error)
+    output.note(f"nullbay: {message}" + (f"\n  {next_step}." if next_step else ""))
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
