@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,12 +54,17 @@ def write(path: Path, members: Mapping[str, bytes]) -> str:
     Raises TooLargeError for what `read` would refuse, ValueError for a name it would, OSError.
     """
     packed = pack(members)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(packed)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    # A name nobody can foresee, made new: no link planted in a shared folder is followed.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
+            file.write(packed)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -2,8 +2,8 @@
 
 A view. The bundle is authoritative, and stands inside as the associated file
 `certificate.sigstore.json`. The same bundle gives the same bytes with the same typst: no clock, no
-fonts of the machine, no file but the template. Text of drives and people reaches typst as data (JSON
-in an input), never as markup. docs/certificate-pdf.md describes page, token and checks.
+fonts of the machine, no file but the template. Text of drives and people reaches typst as data
+(JSON in an input), never as markup. Page, token and checks: docs/certificate-pdf.md.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import hashlib
 import io
 import json
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import segno
 import typst
@@ -27,10 +26,12 @@ from nullbay.certs.pdf_annex import Signed
 from nullbay.certs.pdf_view import view_of
 from nullbay.certs.predicate import Predicate
 from nullbay.domain.errors import MalformedError, NullbayError
+from nullbay.domain.text import show
 
 ATTACHMENT = "certificate.sigstore.json"
 TOKEN_SCHEME = "nullbay:1"
-STANDARD = "a-3b"
+STANDARD: Final = "a-3b"
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 class RenderError(NullbayError):
@@ -91,8 +92,9 @@ def _plain(value: Any) -> Any:
 def _compiled(document: dict[str, Any], attachment: bytes) -> bytes:
     try:
         made = typst.compile(
-            _template(),
-            font_paths=_fonts(),
+            _TEMPLATES / "certificate.typ",
+            root=_TEMPLATES,
+            font_paths=fonts(),
             ignore_system_fonts=True,
             format="pdf",
             pdf_standards=[STANDARD],
@@ -104,19 +106,14 @@ def _compiled(document: dict[str, Any], attachment: bytes) -> bytes:
         )
     except (typst.TypstError, ValueError) as error:
         raise RenderError(
-            f"typst did not make a PDF: {str(error)[:200]}",
+            f"typst did not make a PDF: {show(str(error), 200)}",
             next_step="The signed certificate is valid without it; report this with the file",
         ) from None
     return made
 
 
 @cache
-def _template() -> bytes:
-    return files("nullbay.certs").joinpath("templates", "certificate.typ").read_bytes()
-
-
-@cache
-def _fonts() -> typst.Fonts:
+def fonts() -> typst.Fonts:
     """Those beside this file and those inside typst, and no other."""
     return typst.Fonts(
         include_system_fonts=False,

@@ -10,9 +10,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from nullbay.certs import pdf_words as words
-from nullbay.certs.pdf_annex import Fact, Section, Signed, annex, fact, pattern_words
-from nullbay.certs.predicate import Pass, Predicate, Reason, Statement, Verification
+from nullbay.certs.pdf_annex import Signed, annex
+from nullbay.certs.pdf_annex_work import pattern_words
+from nullbay.certs.pdf_blocks import Fact, Section, fact
+from nullbay.certs.pdf_readback import Readback, readback_of
+from nullbay.certs.predicate import Pass, Predicate, Reason, Statement
 from nullbay.domain.errors import MalformedError
+from nullbay.domain.ids import JOB_ID_FORM
 from nullbay.domain.plan import StepPurpose
 from nullbay.domain.reasons import CATALOGUE, text_of
 from nullbay.domain.verdict import Effect, Verdict
@@ -36,25 +40,6 @@ class Headline:
     sentence: str
     action: str
     action_text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A size that would have been missed with little probability."""
-
-    label: str
-    size: str
-    exact: str
-
-
-@dataclass(frozen=True, slots=True)
-class Readback:
-    """How it was verified, and what could have gone unnoticed."""
-
-    headline: str
-    text: str
-    missed_title: str
-    missed: tuple[Missed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +117,7 @@ def view_of(statement: Statement, signed: Signed) -> View:
         drive=_drive(said),
         owner=_owner(said),
         method=_method(said),
-        readback=_readback(said),
+        readback=readback_of(said),
         findings_title=_findings_title(said),
         findings=tuple(_finding(one) for one in findings[:FINDINGS_MAX]),
         findings_more=f"and {left:,} more in annex 1" if left > 0 else "",
@@ -143,8 +128,7 @@ def view_of(statement: Statement, signed: Signed) -> View:
             Fact("Statement, SHA-256", signed.statement_sha256, "mono"),
             fact("Station key id", signed.key_id, "mono"),
         ),
-        command=f"nullbay cert verify {words.shown(said.attempt.job_id, 64)}.sigstore.json"
-        " --trust station.pub.pem",
+        command=_command(said),
         annex=annex(statement, signed),
     )
 
@@ -178,8 +162,7 @@ def _headline(said: Predicate) -> Headline:
                 "SANITIZED",
                 f"{required} was required, reached and verified.",
                 "Release",
-                "The drive may leave. Where your policy asks for a person's validation, "
-                "it is signed below.",
+                "The drive may leave. Validate below where your policy asks for it.",
             )
         case Verdict.SANITIZED_WITH_EXCEPTIONS:
             number = words.counted(len(said.exceptions), "exception")
@@ -202,7 +185,8 @@ def _headline(said: Predicate) -> Headline:
             made = Headline(
                 "question",
                 "INDETERMINATE",
-                f"{required} was required; nobody knows whether it was reached. Treat as not sanitized.",
+                f"{required} was required; nobody knows whether it was reached. "
+                "Treat as not sanitized.",
                 "Do not release",
                 "Call a technician. The reasons below say what is not known.",
             )
@@ -212,8 +196,8 @@ def _headline(said: Predicate) -> Headline:
         made.shape,
         made.words,
         made.sentence,
-        "Simulated",
-        "This drive is made of software. Nothing real was sanitized.",
+        "Nothing",
+        "Simulated: this drive is made of software. Nothing real was sanitized.",
     )
 
 
@@ -283,7 +267,11 @@ def _how(said: Predicate) -> str:
 def _passes(said: Predicate, passes: list[Pass]) -> str:
     number = max(Counter(one.unit_id for one in passes).values())
     patterns = list(dict.fromkeys(pattern_words(one) for one in passes))
-    told = patterns[0] if len(patterns) == 1 else f"patterns of {words.shown(said.sanitization.scheme, 40)}"
+    told = (
+        patterns[0]
+        if len(patterns) == 1
+        else f"patterns of {words.shown(said.sanitization.scheme, 40)}"
+    )
     return f"{words.counted(number, 'pass', 'passes')}: {words.clipped(told, 80)}"
 
 
@@ -295,98 +283,6 @@ def _written(said: Predicate, passes: list[Pass]) -> str:
     told = f"Written and confirmed by the drive: {words.of_whole(done, due)}"
     told += " over all passes" if len(passes) > 1 else ""
     return told + (f"; {words.counted(lost, 'sector')} could not be written." if lost else ".")
-
-
-def _readback(said: Predicate) -> Readback:
-    purposes = {one.step: one.purpose for one in said.sanitization.passes}
-    checked = [one for one in said.verification if purposes.get(one.step) is StepPurpose.METHOD]
-    results = [one.result for one in checked if one.result is not None]
-    nothing = "No bound can be given: "
-    if not checked:
-        return Readback("Not verified", "No verification was planned.", nothing + "nothing was read back.", ())
-    if len(results) < len(checked):
-        return Readback(
-            "Not verified",
-            f"Verification did not take place for {len(checked) - len(results):,} of "
-            f"{words.counted(len(checked), 'planned reading')}.",
-            nothing + "not everything planned was read back.",
-            (),
-        )
-    planned, read = sum(one.planned_bytes for one in results), sum(one.read_bytes for one in results)
-    differ = sum(one.mismatched for one in results)
-    silent = sum(one.unreadable.count for one in results)
-    amount = f"{words.human(read)} of {words.human(planned)} to be read were read"
-    if differ:
-        first = min((sector.lba for one in results for sector in one.mismatches), default=None)
-        where = "" if first is None else f", the first at LBA {first:,}"
-        return Readback(
-            "Read back: it differs",
-            f"{words.counted(differ, 'sector')} did not hold what was written{where}; {amount}.",
-            nothing + "old data may have been found.",
-            (),
-        )
-    if silent:
-        return Readback(
-            "Read back: unreadable sectors",
-            f"{words.counted(silent, 'sector')} that had to be read could not be read; {amount}.",
-            nothing + "some sectors could not be read.",
-            (),
-        )
-    if read != planned or any(one.bounds is None for one in results):
-        return Readback(
-            "Read back in part",
-            words.sentence(amount),
-            nothing + "reading back was not finished.",
-            (),
-        )
-    return _clean(said, checked)
-
-
-def _clean(said: Predicate, checked: list[Verification]) -> Readback:
-    """Everything planned was read and nothing differed. Only the last reading of a unit counts.
-
-    Several units: residue of the sum of their scattered bounds puts at least its bound into one of
-    them; a single piece lies in one of them, so the largest bound holds.
-    """
-    last = {one.unit_id: one.result for one in checked if one.result is not None}
-    results = list(last.values())
-    bounds = [one.bounds for one in results if one.bounds is not None]
-    total = said.media.size_bytes
-    read = sum(one.read_bytes for one in results)
-    scattered = sum(one.scattered_bytes for one in bounds)
-    contiguous = max(one.contiguous_bytes for one in bounds)
-    chance = max(one.miss_probability_percent for one in bounds)
-    cached = "" if all(one.reads != "buffered" for one in results) else (
-        " Reads may have been answered by the host's cache."
-    )
-    if not scattered and not contiguous:
-        return Readback(
-            "Read back in full",
-            "After the last write, every addressable byte was read back and compared with what "
-            f"was written: {words.exact(read)}. Nothing differed.{cached}",
-            "Would have been missed: nothing, as every byte was read",
-            (
-                Missed("scattered in sectors", "0 bytes", ""),
-                Missed("in one piece", "0 bytes", ""),
-            ),
-        )
-    places = sum(one.samples for one in bounds)
-    return Readback(
-        f"Read back by sample: {words.percent(read, total)}",
-        f"After the last write, {places:,} places were drawn at random and read back, with both "
-        f"ends of the drive: {words.human(read)} of {words.human(total)}. Nothing differed.{cached}",
-        f"Old data of this size or more would have been missed with a probability of at most {chance} %",
-        (
-            Missed(
-                "scattered in sectors",
-                words.human(scattered, upwards=True),
-                words.exact(scattered),
-            ),
-            Missed(
-                "in one piece", words.human(contiguous, upwards=True), words.exact(contiguous)
-            ),
-        ),
-    )
 
 
 def _findings_title(said: Predicate) -> str:
@@ -434,6 +330,13 @@ def _work(said: Predicate) -> tuple[Fact, ...]:
         Fact("Ended", words.when(attempt.ended_at)),
         Fact("Signed", words.when(said.environment.clock.issued_at)),
     )
+
+
+def _command(said: Predicate) -> str:
+    """What to type. A name that could do more in a shell than name a file is not printed."""
+    job = said.attempt.job_id
+    name = job if JOB_ID_FORM.fullmatch(job) else "CERTIFICATE"
+    return f"nullbay cert verify {name}.sigstore.json --trust station.pub.pem"
 
 
 def _validation(result: Verdict) -> Validation:

@@ -13,7 +13,6 @@ from nullbay.domain.drive import HiddenState
 from nullbay.domain.lot import DataCategory, Destination
 from nullbay.domain.method import MediaKind, Method, Technique, Transport
 from nullbay.domain.outcome import Content, JobEnd, OutcomeKind, SessionEnd
-from nullbay.domain.plan import StepPurpose
 from nullbay.domain.text import show
 
 NOT_STATED = "not stated"
@@ -21,7 +20,7 @@ NOT_STATED = "not stated"
 # What the fonts of the document can draw, beyond ASCII: Latin, Greek, Cyrillic and punctuation. A
 # fixed list: the look of a record must not hang on a machine's fonts, and PDF/A forbids a character
 # without a glyph. Right-to-left scripts are left out, because they would reorder their neighbours.
-_DRAWABLE = frozenset(
+DRAWABLE = frozenset(
     chr(point)
     for first, last in (
         (0x20, 0x7E),
@@ -36,7 +35,6 @@ _DRAWABLE = frozenset(
         (0x3A3, 0x3CE),
         (0x400, 0x45F),
         (0x490, 0x491),
-        (0x1E9E, 0x1E9E),
         (0x2013, 0x2014),
         (0x2018, 0x201A),
         (0x201C, 0x201E),
@@ -134,8 +132,6 @@ HIDDEN_STATES = {
     HiddenState.NOT_APPLICABLE: "does not apply",
 }
 
-PURPOSES = {StepPurpose.METHOD: "method", StepPurpose.FINAL_STATE: "final state"}
-
 CATEGORIES = {
     DataCategory.LOW: "low",
     DataCategory.MODERATE: "moderate",
@@ -154,10 +150,10 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 def shown(text: str, limit: int = 4000) -> str:
     r"""Text of people or drives as the document prints it: what it cannot draw stands as \uNNNN.
 
-    At most `limit` characters. Composed first (NFC), so that accents typed as two characters survive.
+    At most `limit` characters. Composed first (NFC): accents typed as two characters survive.
     """
     parts = [
-        one if one in _DRAWABLE else _escaped(one) for one in unicodedata.normalize("NFC", text)
+        one if one in DRAWABLE else _escaped(one) for one in unicodedata.normalize("NFC", text)
     ]
     return clipped("".join(parts), limit)
 
@@ -191,16 +187,15 @@ def human(size_bytes: int, *, upwards: bool = False) -> str:
     if size_bytes < 1000:
         return exact(size_bytes)
     power = min((len(str(size_bytes)) - 1) // 3, len(_UNITS))
-    unit = 1000**power
-    digits = 3 - len(str(size_bytes // unit))
-    hundredths = size_bytes * 10 ** max(digits, 0)
-    value = -(-hundredths // unit) if upwards else hundredths // unit
-    if value == 1000 * 10 ** max(digits, 0) and power < len(_UNITS):
+    for digits in (2, 1, 0):
+        step = 1000**power // 10**digits
+        value = -(-size_bytes // step) if upwards else size_bytes // step
+        if value < 1000:
+            break
+    else:  # 999.6 MB, rounded up
         value, digits, power = 100, 2, power + 1
-    elif len(str(value)) > 3 and digits > 0:
-        value, digits = -(-value // 10) if upwards else value // 10, digits - 1
-    whole = f"{value:,}" if digits <= 0 else f"{value:0{digits + 1}d}"
-    number = whole if digits <= 0 else f"{whole[:-digits]}.{whole[-digits:]}"
+    shown_digits = f"{value:0{digits + 1}d}"
+    number = f"{shown_digits[:-digits]}.{shown_digits[-digits:]}" if digits else shown_digits
     return f"{number} {_UNITS[power - 1]}"
 
 

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -49,7 +50,14 @@ from nullbay.domain.plan import (
     SanitizationPlan,
     StepPurpose,
 )
-from nullbay.domain.policy import Budgets, Full, HealthLine, NistR1, VerificationProfile
+from nullbay.domain.policy import (
+    Budgets,
+    Confidence,
+    Full,
+    HealthLine,
+    NistR1,
+    VerificationProfile,
+)
 from nullbay.domain.ranges import ByteRange
 from nullbay.domain.record import ArchiveReference, Build, RecordContext, Transcript
 from nullbay.domain.text import RawText
@@ -262,19 +270,20 @@ def sampled_evidence() -> JobEvidence:
 
 
 def excepted_evidence() -> JobEvidence:
-    """Sectors had been retired before: SANITIZED_WITH_EXCEPTIONS."""
-    good = good_evidence()
+    """Sampled, sectors retired before, an area left out: SANITIZED_WITH_EXCEPTIONS."""
+    good = good_evidence(profile=Confidence(990_000, 10_000), units=(unit(1_000_204_886_016),))
     assert good.observed_end is not None
     health = Health(reallocated_sectors=3, pending_sectors=0, power_on_hours=50_000)
     return replace(
         good,
+        plan=replace(good.plan, excluded_areas=("NVMe boot partitions",)),
         observed_start=replace(good.observed_start, health=health),
         observed_end=replace(good.observed_end, health=health),
     )
 
 
 def mismatched_evidence() -> JobEvidence:
-    """Two sectors did not hold the pattern: NOT_SANITIZED."""
+    """Two sectors did not hold the pattern, one could not be read: NOT_SANITIZED."""
     good = good_evidence()
     result = good.outcomes[-1].verification
     assert result is not None
@@ -282,7 +291,12 @@ def mismatched_evidence() -> JobEvidence:
         Mismatch(2048, 0, Content.TEXT, hashlib.sha256(b"keyed").hexdigest()),
         Mismatch(2049, 17, Content.ZERO, hashlib.sha256(b"other").hexdigest()),
     )
-    bad = replace(good.outcomes[-1], verification=replace(result, mismatched=2, mismatches=found))
+    bad_reading: dict[str, Any] = {
+        "mismatched": 2,
+        "mismatches": found,
+        "unreadable": SectorList(1, (4096,)),
+    }
+    bad = replace(good.outcomes[-1], verification=replace(result, **bad_reading))
     return replace(good, outcomes=(*good.outcomes[:-1], bad))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from nullbay.wipers.platform.sysfs import Roots
@@ -19,7 +20,7 @@ class Tree:
         self.roots.proc.mkdir()
         self._numbers = 0
 
-    def write(self, path: Path, values: dict[str, bytes | str | int]) -> None:
+    def write(self, path: Path, values: Mapping[str, bytes | str | int]) -> None:
         """Attributes below a directory; text ends with a line break, bytes are as they are."""
         for name, value in values.items():
             file = path / name
@@ -30,7 +31,7 @@ class Tree:
         self,
         name: str,
         device: str,
-        attributes: dict[str, bytes | str | int] | None = None,
+        attributes: Mapping[str, bytes | str | int] | None = None,
         *,
         sectors: int = 2048,
         logical: int = 512,
@@ -40,7 +41,7 @@ class Tree:
         self._numbers += 1
         number = f"8:{16 * self._numbers}"
         path = self.roots.sysfs / "devices" / device / name
-        defaults: dict[str, bytes | str | int] = {
+        defaults: Mapping[str, bytes | str | int] = {
             "dev": number,
             "diskseq": 100 + self._numbers,
             "size": sectors,
@@ -50,7 +51,7 @@ class Tree:
             "queue/physical_block_size": 4096,
             "queue/rotational": 1,
         }
-        self.write(path, defaults | (attributes or {}))
+        self.write(path, {**defaults, **(attributes or {})})
         for directory in ("holders", "slaves"):
             (path / directory).mkdir(exist_ok=True)
         self.link(self.roots.sysfs / "class" / "block" / name, path)
@@ -64,8 +65,8 @@ class Tree:
         self,
         name: str,
         target: str,
-        device: dict[str, bytes | str | int],
-        attributes: dict[str, bytes | str | int] | None = None,
+        device: Mapping[str, bytes | str | int],
+        attributes: Mapping[str, bytes | str | int] | None = None,
         *,
         lun: int = 0,
         sectors: int = 2048,
@@ -86,12 +87,12 @@ class Tree:
 
     def loop(self, name: str, file: str, *, sectors: int = 2048, logical: int = 512) -> Path:
         """A loop device with a file behind it; an empty name leaves it empty."""
-        given: dict[str, bytes | str | int] = {}
+        given: Mapping[str, bytes | str | int] = {}
         if file:
             given = {"loop/backing_file": file, "loop/offset": 0, "loop/sizelimit": 0}
         return self.disk(name, "virtual/block", given, sectors=sectors, logical=logical)
 
-    def nvme(self, controller: str, device: str, values: dict[str, bytes | str | int]) -> Path:
+    def nvme(self, controller: str, device: str, values: Mapping[str, bytes | str | int]) -> Path:
         """An NVMe controller."""
         path = self.roots.sysfs / "devices" / device / controller
         self.write(path, {"cntlid": 0, "transport": "pcie", **values})

@@ -48,7 +48,25 @@ def test_it_is_written_durably_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
     assert digest == archive.write(path, MEMBERS)
     assert archive.read(path) == MEMBERS
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    assert synced[:2] == [".job.evidence.tar.zst.part", tmp_path.name]
+    assert synced[0].startswith(".job.evidence.tar.zst.")
+    assert synced[1] == tmp_path.name
+
+
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "job.evidence.tar.zst"
+    archive.write(path, MEMBERS)
+    before = path.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        archive.write(path, {"a": b"other"})
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_nothing_of_this_machine_is_in_it() -> None:
