@@ -55,9 +55,18 @@ _CODES = {
 def refusals(question: GuardQuestion) -> tuple[Refusal, ...]:
     """Every reason not to touch the drive, each code once; none: it may go on."""
     return tuple(
-        Refusal(code, show("; ".join(evidence), EVIDENCE_MAX_CHARACTERS))
+        Refusal(code, _safe("; ".join(evidence)))
         for code, evidence in _by_code(_findings(question))
     )
+
+
+def _safe(evidence: str) -> str:
+    """Evidence comes shown already, with backslashes for what was escaped; those stay single."""
+    shown = show(evidence, 12 * len(evidence) + 1)
+    if shown != evidence.replace("\\", "\\\\"):
+        return show(evidence, EVIDENCE_MAX_CHARACTERS)
+    cut = len(evidence) > EVIDENCE_MAX_CHARACTERS
+    return evidence[: EVIDENCE_MAX_CHARACTERS - 1] + "…" if cut else evidence
 
 
 def _by_code(findings: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:

@@ -54,10 +54,11 @@ def open_drive(
 ) -> LinuxDriveAccess:
     """Claim the drive a node or kernel name means, and have it confirm who it is.
 
-    `settle` waits up to 3 s for udev, which locks a device while it probes, and for a listing that
-    stays the same. Raises ClaimError with the refusal (guard.not-a-whole-drive,
-    guard.open-elsewhere, guard.undetermined, identity.drive-silent, identity.disagrees),
-    DeviceNotFoundError, NotABlockDeviceError, and PortError where the drive does not answer.
+    `settle` waits up to 3 s for programs that claim or lock a device for a moment only (udev while
+    it probes) and for a listing that stays the same. Raises ClaimError with the refusal
+    (guard.not-a-whole-drive, guard.open-elsewhere, guard.undetermined, identity.drive-silent,
+    identity.disagrees), DeviceNotFoundError, NotABlockDeviceError, and PortError where the drive
+    does not answer.
     """
     clock = clock or system_clock()
     deadline = clock.boottime() + (SETTLE_S if settle else 0.0)
@@ -97,7 +98,7 @@ def _claim(drive: Drive, roots: Roots, clock: Clock, deadline: float) -> LinuxDr
     held = []
     with ExitStack() as undo:
         for node in drive.attachment.nodes:
-            fd = _open(node, roots)
+            fd = _open_settled(node, roots, clock, deadline)
             undo.callback(os.close, fd)
             _lock(fd, node, roots, clock, deadline)
             _require_same(fd, node)
@@ -106,6 +107,18 @@ def _claim(drive: Drive, roots: Roots, clock: Clock, deadline: float) -> LinuxDr
             held.append(_Held(fd, node, port))
         undo.pop_all()
     return LinuxDriveAccess(tuple(held), roots, clock)
+
+
+def _open_settled(node: NodeAttachment, roots: Roots, clock: Clock, deadline: float) -> int:
+    """Wait for programs that claim a device for a moment only, such as losetup setting one up."""
+    while True:
+        try:
+            return _open(node, roots)
+        except ClaimError as error:
+            busy = error.refusal.code == "guard.open-elsewhere"
+            if not busy or clock.boottime() >= deadline:
+                raise
+        clock.wait_blocking(SETTLE_PAUSE_S)
 
 
 def _open(node: NodeAttachment, roots: Roots) -> int:
@@ -136,7 +149,7 @@ def _open_error(error: OSError, path: str) -> NullbayError:
     gone = number in (errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)
     kind = PortErrorKind.GONE if gone else PortErrorKind.OTHER
     message = f"{path} could not be opened: {os.strerror(number)}"
-    return PortError(kind, message, errno=errno.errorcode.get(number, ""))
+    return PortError(kind, message, errno=ioctls.errno_name(number))
 
 
 def _lock(fd: int, node: NodeAttachment, roots: Roots, clock: Clock, deadline: float) -> None:
@@ -156,7 +169,7 @@ def _lock(fd: int, node: NodeAttachment, roots: Roots, clock: Clock, deadline: f
 
 
 def _lock_owner(fd: int, roots: Roots) -> str:
-    """Who holds the flock, by /proc/locks: `N: FLOCK ADVISORY WRITE pid maj:min:inode 0 EOF`."""
+    """Who holds the flock, by /proc/locks: `1: FLOCK ADVISORY WRITE 4711 00:06:123 0 EOF`."""
     status = os.fstat(fd)
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     for line in (

@@ -72,8 +72,13 @@ def _ata_data(port: AtaPort, taskfile: AtaTaskfile) -> bytes:
 
 
 def _only_other(error: PortError) -> None:
-    """Go on after a refusal; a drive that left or hangs is asked no more."""
-    if error.kind in {PortErrorKind.GONE, PortErrorKind.TIMEOUT}:
+    """Go on after a refusal by the drive.
+
+    A drive that left or hangs is asked no more, and where this process may not ask (a thread that
+    dropped its capabilities), silence would be taken for the drive's.
+    """
+    left = error.kind in {PortErrorKind.GONE, PortErrorKind.TIMEOUT}
+    if left or error.errno in {"EPERM", "EACCES"}:
         raise error
 
 

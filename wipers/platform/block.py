@@ -161,5 +161,5 @@ class LinuxBlockPort:
     ) -> PortError:
         left = self._is_gone() if gone is None else gone
         kind = error_kind(number, gone=left, transfer=transfer)
-        name = errno.errorcode.get(number, "")
-        return PortError(kind, f"{self._name} could not {what}: {os.strerror(number)}", errno=name)
+        message = f"{self._name} could not {what}: {os.strerror(number)}"
+        return PortError(kind, message, errno=ioctls.errno_name(number))

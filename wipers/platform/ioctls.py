@@ -8,6 +8,7 @@ one floor up (block.py, passthrough.py).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import struct
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ _SG_DXFER_TO_DEV = -2
 _SG_DXFER_FROM_DEV = -3
 _SENSE_BYTES = 64
 DATA_MAX_BYTES = 1 << 20
+
+
+def errno_name(number: int) -> str:
+    """The name a person looks up, such as EIO; empty for a number without one.
+
+    Python calls 95 by its older name ENOTSUP; the kernel's drivers mean EOPNOTSUPP.
+    """
+    if number == errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
+    return errno.errorcode.get(number, "")
 
 
 def size_bytes(fd: int) -> int:

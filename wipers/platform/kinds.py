@@ -229,12 +229,12 @@ def _scsi(path: Path, roots: Roots) -> Told | None:
         return None
     device_path = roots.canonical(device)
     vendor = sysfs.text(device, "vendor")
-    identify = _cached_identify(device)
+    transport = _scsi_transport(device_path, vendor)
+    identify = _cached_identify(device) if _is_ata(device_path, vendor) else None
     identity = _scsi_identity(device, vendor, identify)
     media, media_source = _scsi_media(device, identify)
     match = _HCTL.search(device_path.rsplit("/", 1)[-1])
     lun = match[4] if match else "0"
-    transport = _scsi_transport(device_path, vendor)
     shares: set[tuple[str, ...]] = {("path", device_path)}
     if identity.serial:
         serial = identity.serial.raw.hex()
@@ -259,9 +259,14 @@ def _scsi_transport(device_path: str, vendor: bytes) -> Transport:
         return Transport.USB
     if re.search(r"/(?:session[0-9]+|rport-[0-9:-]+)/", device_path):
         return Transport.FABRICS
-    if re.search(r"/ata[0-9]+/", device_path) or vendor.strip() == b"ATA":
+    if _is_ata(device_path, vendor):
         return Transport.SATA
     return Transport.SAS if "/end_device-" in device_path else Transport.SCSI
+
+
+def _is_ata(device_path: str, vendor: bytes) -> bool:
+    """An ATA drive behind libata, or behind a translation layer that says so (SAT-4 8.1)."""
+    return vendor.strip() == b"ATA" or re.search(r"/ata[0-9]+/", device_path) is not None
 
 
 def _cached_identify(device: Path) -> Identify | None:

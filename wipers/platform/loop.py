@@ -88,13 +88,17 @@ def set_window(loop: AttachedLoop, *, offset_bytes: int, limit_bytes: int) -> No
     device has size 0. Raises LoopDeviceError where it no longer is this disk.
     """
     with _opened(loop) as descriptor:
-        try:
-            info = list(_info(descriptor))
-            info[_OFFSET], info[_SIZE_LIMIT] = offset_bytes, limit_bytes
-            fcntl.ioctl(descriptor, LOOP_SET_STATUS64, _INFO.pack(*info))
-            fcntl.ioctl(descriptor, LOOP_SET_CAPACITY)
-        except OSError as error:
-            raise _failed(f"change the window of {loop.device}", error) from error
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                info = list(_info(descriptor))
+                info[_OFFSET], info[_SIZE_LIMIT] = offset_bytes, limit_bytes
+                fcntl.ioctl(descriptor, LOOP_SET_STATUS64, _INFO.pack(*info))
+                fcntl.ioctl(descriptor, LOOP_SET_CAPACITY)
+                return
+            except OSError as error:
+                # EAGAIN: pages were cached while the kernel was dropping them.
+                if error.errno != errno.EAGAIN or not tries_left:
+                    raise _failed(f"change the window of {loop.device}", error) from error
 
 
 def detach(loop: AttachedLoop) -> None:

@@ -134,5 +134,5 @@ def _not_sent(name: str, what: str, error: OSError) -> PortError:
     return PortError(
         kind,
         f"{name} did not answer {what}: {os.strerror(number)}",
-        errno=errno.errorcode.get(number, ""),
+        errno=ioctls.errno_name(number),
     )

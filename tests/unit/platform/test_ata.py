@@ -104,9 +104,7 @@ def test_rotation_rates(rotation: int, hybrid: bool, media: MediaKind) -> None:
 
 def test_hybrid_information_is_announced_in_word_78() -> None:
     assert ata.Identify.parse(made.identify(words={78: 0x0200})).has_hybrid_information
-    assert not ata.Identify.parse(
-        made.identify(words={76: 0, 78: 0x0200})
-    ).has_hybrid_information
+    assert not ata.Identify.parse(made.identify(words={76: 0, 78: 0x0200})).has_hybrid_information
 
 
 def test_pass_through_identify_is_the_cdb_every_tool_sends() -> None:
@@ -142,7 +140,9 @@ def test_after_28_bit_commands_the_highest_bits_are_in_device() -> None:
 
 
 def test_registers_from_fixed_sense_only_as_far_as_they_go() -> None:
-    assert ata.answer_of(made.fixed_ata_sense(lba=0x123456, upper_nonzero=False), b"").lba == 0x123456
+    assert (
+        ata.answer_of(made.fixed_ata_sense(lba=0x123456, upper_nonzero=False), b"").lba == 0x123456
+    )
     cut = ata.answer_of(made.fixed_ata_sense(lba=0x123456, upper_nonzero=True), b"")
     assert (cut.status, cut.lba) == (0x50, None)
     assert ata.native_max_sectors(cut) is None

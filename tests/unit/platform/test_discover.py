@@ -8,6 +8,7 @@ import pytest
 
 from nullbay.domain.drive import HiddenState
 from nullbay.domain.method import MediaKind, Transport
+from nullbay.wipers.platform.access import open_drive
 from nullbay.wipers.platform.claim import ClaimError, DeviceNotFoundError, NotABlockDeviceError
 from nullbay.wipers.platform.discover import find_drive, kernel_name, list_drives
 from support import drive_bytes as made
@@ -75,6 +76,13 @@ def test_media_of_a_sata_disk_never_comes_from_the_queue(tree: Tree) -> None:
     unknown, silent = list_drives(roots=tree.roots)
     assert unknown.observed.media is MediaKind.UNKNOWN
     assert silent.observed.media is MediaKind.UNKNOWN
+
+
+def test_identify_data_of_a_drive_that_is_no_ata_drive_are_not_believed(tree: Tree) -> None:
+    """The kernel's scsi_debug carries a page 89h with somebody else's IDENTIFY data."""
+    tree.scsi("sda", SAS, {**sas(b"OWN"), "vpd_pg89": made.vpd_89(made.identify())})
+    (drive,) = list_drives(roots=tree.roots)
+    assert drive.identity.serial.raw == b"OWN"
 
 
 def test_a_flash_disk_behind_a_sas_adapter_is_sata(tree: Tree) -> None:
@@ -251,6 +259,20 @@ def test_adapters_own_volumes_are_no_drives(tree: Tree) -> None:
     assert [drive.attachment.nodes[0].name for drive in list_drives(roots=tree.roots)] == ["sdd"]
     with pytest.raises(ClaimError, match="RAID 5"):
         find_drive("sda", roots=tree.roots)
+
+
+def test_virtio_disks_are_listed_and_never_opened(tree: Tree) -> None:
+    disk = tree.disk("vda", "pci0000:00/0000:00:02.0/virtio1/block", {"serial": "ROOT"})
+    tree.link(disk / "device", tree.roots.sysfs / "devices/pci0000:00/0000:00:02.0/virtio1")
+    (drive,) = list_drives(roots=tree.roots)
+    assert drive.observed.transport is Transport.VIRTIO
+    for name in ("vda", "vdb"):
+        with pytest.raises((ClaimError, DeviceNotFoundError)) as caught:
+            open_drive(name, roots=tree.roots, settle=False)
+        assert caught.value.code == {
+            "vda": "guard.not-a-whole-drive",
+            "vdb": "device.not-found",
+        }.get(name)
 
 
 def test_optical_drives_are_no_drives(tree: Tree) -> None:

@@ -119,9 +119,7 @@ def test_vanished_processes_leave_nothing_open(tree: Tree) -> None:
     assert uses(tree) == ()
 
 
-def test_what_may_not_be_read_is_undetermined(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_may_not_be_read_is_undetermined(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.process("self", root(tree))
     for pid in (8, 9):
         (tree.process(pid, []) / "ns" / "mnt").unlink()
@@ -142,7 +140,11 @@ def test_nothing_readable_at_all_is_undetermined(tree: Tree) -> None:
 
 def test_swap(tree: Tree) -> None:
     tree.process("self", root(tree))
-    lines = ["Filename Type Size Used Priority", "/dev/sdb2 partition 8 0 -2", "/swap\\040file file 8"]
+    lines = [
+        "Filename Type Size Used Priority",
+        "/dev/sdb2 partition 8 0 -2",
+        "/swap\\040file file 8",
+    ]
     tree.write(tree.roots.proc, {"swaps": "\n".join(lines)})
     assert uses(tree) == (Use("sdb2", UseKind.SWAP, "swap area /dev/sdb2"),)
 
@@ -180,7 +182,7 @@ def test_holders_are_followed_to_what_is_mounted_on_them(tree: Tree) -> None:
 
 def test_a_loop_device_directly_on_a_partition_holds_it(tree: Tree) -> None:
     tree.loop("loop4", "/dev/sdb1")
-    tree.loop("loop5", "/home/image")
+    tree.loop("loop5", "/srv/image")
     tree.process("self", root(tree, mount(tree.number("loop4"), "/mnt")))
     assert [(use.node, use.kind) for use in uses(tree)] == [
         ("sdb1", UseKind.HOLDER),
