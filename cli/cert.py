@@ -150,7 +150,7 @@ class _Claim:
 
 
 def _claims(evidence: JobEvidence, archive: Path | None) -> list[_Claim]:
-    """What the drive must hold, unit by unit. Raises MalformedError where nothing can be compared."""
+    """What the drive must hold, unit by unit. Raises MalformedError where there is nothing."""
     if any(isinstance(step, DeallocateStep) for step in evidence.plan.steps):
         raise MalformedError(
             "the drive was deallocated after verification: there is nothing to compare",
@@ -245,9 +245,10 @@ def _tell_recheck(
         return exit_code
     for one in refused:
         output.say(f"  {one.code}: {text_of(one.code)} [{one.evidence}]")
+    first = lbas[0] if lbas else "?"
     told = {
         "matches": "The drive holds what its certificate says.",
-        "differs": f"The drive differs from its certificate, first at LBA {lbas[0] if lbas else '?'}.",
+        "differs": f"The drive differs from its certificate, first at LBA {first}.",
         "unreadable": "The drive could not be read where it had to be.",
         "refused": "Not compared.",
     }
@@ -318,7 +319,7 @@ def _trust(paths: list[Path]) -> tuple[PublicKey, ...]:
 
 
 def _keys_inside(data: bytes, path: Path) -> tuple[PublicKey, ...]:
-    """A re-check rests on the drive; without --trust the station's key beside the bundle is taken."""
+    """A re-check rests on the drive; without --trust the key beside the bundle is taken."""
     beside = path.parent / "station.pub.pem"
     if not beside.exists():
         raise context.UsageError("no key to trust", next_step="Name one with --trust")
@@ -328,8 +329,7 @@ def _keys_inside(data: bytes, path: Path) -> tuple[PublicKey, ...]:
 
 def _read_bundle(path: Path) -> bytes:
     with path.open("rb") as file:
-        data = file.read(bundle.BUNDLE_MAX_BYTES + 1)
-    return data
+        return file.read(bundle.BUNDLE_MAX_BYTES + 1)
 
 
 def _archive_beside(path: Path) -> Path | None:

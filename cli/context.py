@@ -51,7 +51,7 @@ class UsageError(NullbayError):
 
 
 def is_lab(device: str) -> bool:
-    """A regular file is the description of a drive made of software; real drives are device nodes."""
+    """A regular file describes a drive made of software; real drives are device nodes."""
     return Path(device).is_file()
 
 
@@ -64,8 +64,8 @@ def host_for(clock: Clock, *, lab: bool) -> Host:
     """The real host, or the one of the laboratory."""
     if not lab:
         return Host(clock, LinuxHostFacts(), find_drive, spawn)
-    from nullbay.lab.hands import look  # noqa: PLC0415 - only where it is used
-    from nullbay.lab.host import SimulatedHostFacts  # noqa: PLC0415
+    from nullbay.lab.hands import look
+    from nullbay.lab.host import SimulatedHostFacts
 
     return Host(
         clock, SimulatedHostFacts(), lambda path: look(path, clock), lambda: spawn(LAB_PROCESS)
@@ -185,7 +185,7 @@ def keys_of(state: Path, *, lab: bool) -> tuple[FileSigner, FileSigner]:
 
 
 def build() -> Build:
-    """Which nullbay this is: version, digest over every installed Python file, kernel, interpreter."""
+    """Which nullbay this is: version, digest of its Python files, kernel, interpreter."""
     digest = hashlib.sha256()
     root = Path(nullbay.__file__).parent
     for file in sorted(

@@ -135,9 +135,8 @@ def _tell(
         return EXIT_REFUSED if found else 0
     if drive is not None:
         size = output.size_words(drive.observed.size_bytes)
-        output.say(
-            f"{arguments.device}: {drive.identity.model.shown} {drive.identity.serial.shown or '(no serial)'}, {size}"
-        )
+        name = f"{drive.identity.model.shown} {drive.identity.serial.shown or '(no serial)'}"
+        output.say(f"{arguments.device}: {name}, {size}")
     if isinstance(result, SanitizationPlan):
         output.say(
             f"Plan {result.sha256[:16]}: {result.required_method.value} by {result.technique.value}"
@@ -150,9 +149,8 @@ def _tell(
                 else ""
             )
             about = output.duration_words(step.estimate_s)
-            output.say(
-                f"  {step.number}. {step.unit_id}: {what}{check}, about {about} ({step.purpose.value})"
-            )
+            why = step.purpose.value
+            output.say(f"  {step.number}. {step.unit_id}: {what}{check}, about {about} ({why})")
         output.say(f"Confirm with: {drive.confirm if drive else ''}")
     else:
         output.say(

@@ -36,40 +36,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
-    """The module of a command, imported only when it is asked for: a help text needs no database."""
+    """The module of a command, imported only when asked for: help needs no database."""
     match group:
         case "drives" | "plan":
-            from nullbay.cli import drives  # noqa: PLC0415
+            from nullbay.cli import drives
 
             return drives.COMMANDS
         case "wipe":
-            from nullbay.cli import wipe  # noqa: PLC0415
+            from nullbay.cli import wipe
 
             return wipe.COMMANDS
         case "cert":
-            from nullbay.cli import cert  # noqa: PLC0415
+            from nullbay.cli import cert
 
             return cert.COMMANDS
         case "config":
-            from nullbay.cli import configuration  # noqa: PLC0415
+            from nullbay.cli import configuration
 
             return configuration.COMMANDS
         case "lab":
-            from nullbay.cli import laboratory  # noqa: PLC0415
+            from nullbay.cli import laboratory
 
             return laboratory.COMMANDS
         case "demo":
-            from nullbay.cli import demo  # noqa: PLC0415
+            from nullbay.cli import demo
 
             return demo.COMMANDS
         case _:
-            from nullbay.cli import station  # noqa: PLC0415
+            from nullbay.cli import station
 
             return station.COMMANDS
 
 
 def _failed(parsed: Any, code: str, message: str, next_step: str) -> int:
-    from nullbay.cli import output  # noqa: PLC0415 - only where it is needed
+    from nullbay.cli import output
 
     exit_code = EXIT_USAGE if code.startswith(_USAGE_CODES) else EXIT_INTERNAL
     if getattr(parsed, "json", False):

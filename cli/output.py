@@ -1,4 +1,4 @@
-"""What commands print: JSON objects with a schema, or plain words; never both on standard output."""
+"""What commands print: JSON objects with a schema, or plain words; never both at once."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def verdict_words(verdict: Verdict) -> str:
 def size_words(count: int) -> str:
     """Bytes in decimal units, three digits."""
     value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):  # noqa: B007 - used after the loop
-        if value < 1000 or unit == "PB":  # noqa: PLR2004 - decimal units
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if value < 1000 or unit == "PB":
             break
         value /= 1000
     return (
@@ -62,14 +62,14 @@ def size_words(count: int) -> str:
         else f"{value:.3g} {unit}"
         if value < 1000
         else f"{value:.0f} {unit}"
-    )  # noqa: PLR2004
+    )
 
 
 def duration_words(seconds: int) -> str:
     """`3 h 20 min`, `4 min 5 s`, `12 s`."""
-    if seconds >= 3600:  # noqa: PLR2004 - an hour
+    if seconds >= 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"  # noqa: PLR2004
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

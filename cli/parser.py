@@ -1,4 +1,4 @@
-"""The command line: every command and option, and nothing else. docs/cli.md is checked against it."""
+"""The command line: every command and option, and nothing else (docs/cli.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from nullbay import __version__
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# argparse has no public name for what add_subparsers returns
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT_STATE = "/var/lib/nullbay"
 

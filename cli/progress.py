@@ -1,4 +1,4 @@
-"""Progress of one drive: a line that redraws on a terminal, a line every ten seconds elsewhere, NDJSON."""
+"""Progress of one drive: a line that redraws on a terminal, few lines elsewhere, or NDJSON."""
 
 from __future__ import annotations
 

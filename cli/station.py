@@ -80,7 +80,7 @@ def pin(arguments: Any) -> int:
         names = ", ".join(one.attachment.nodes[0].name for one in weak) or "none found"
         raise PinError(
             f"the system's disks have no serial and no world-wide name to pin them by ({names})",
-            next_step="Without pins the running system is still refused; a clone of it would not be",
+            next_step="The running system is refused without pins; a clone of it would not be",
         )
     pins = tuple(_pin(one) for one in own)
     write_pins(state, pins)

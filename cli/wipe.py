@@ -157,9 +157,8 @@ def _tell(arguments: Any, result: WipeResult) -> int:
     if result.recorded is not None:
         output.say(f"  record    {result.recorded.bundle}")
         output.say(f"  document  {result.recorded.pdf}")
-        output.say(
-            f"  check     nullbay cert verify {result.recorded.bundle} --trust {result.recorded.public_key}"
-        )
+        trust = f"--trust {result.recorded.public_key}"
+        output.say(f"  check     nullbay cert verify {result.recorded.bundle} {trust}")
     return int(plain["exit_code"])
 
 

@@ -1,4 +1,4 @@
-"""A drive process that is a task of this process: for drives made of software, demo and simulation."""
+"""A drive process that is a task of this process: for the demo and the simulation."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ Opener: TypeAlias = Callable[[str, Clock], DriveAccess]
 def main(arguments: list[str], opener: Opener) -> int:
     """Serve one drive over the socket whose descriptor is the only argument.
 
-    The bench decides when to end, not a terminal's Ctrl-C. Lanes drop every capability and stay uid 0.
+    The bench decides when to end, not a terminal's Ctrl-C. Lanes drop every capability and stay
+    uid 0.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_serve(int(arguments[0]), opener))

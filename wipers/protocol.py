@@ -1,8 +1,8 @@
 """Messages between a bench service and the drive process of one drive.
 
-A frame is a 4-byte big-endian length and that many bytes of canonical JSON, at most 1 MiB. The first
-message each way is a Hello; a protocol this build does not know ends the conversation. In one
-process (demo, simulation) every message goes through the same codec.
+A frame is a 4-byte big-endian length and that many bytes of canonical JSON, at most 1 MiB. The
+first message each way is a Hello; a protocol this build does not know ends the conversation. In
+one process (demo, simulation) every message goes through the same codec.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Execute:
     """Carry the plan out from `first_step`.
 
     The keys are secrets of the job and stay in this message. `full_verification` is set after an
-    absence. `prove_same` refuses to write unless the read-back of `so_far` matches (weak identities).
+    absence. `prove_same`, for weak identities, refuses to write unless the read-back matches.
     """
 
     kind: ClassVar[str] = "execute"
@@ -235,7 +235,7 @@ class StepOver:
 
 @dataclass(frozen=True, slots=True)
 class SessionDone:
-    """No more will be done on this attachment. `drive` is the last observation, None if none was possible."""
+    """No more will be done on this attachment. `drive` is the last observation, if there is one."""
 
     kind: ClassVar[str] = "session-done"
     end: str
@@ -265,7 +265,7 @@ Message: TypeAlias = ToDrive | FromDrive
 
 
 def encode(message: Message) -> bytes:
-    """One frame. Raises TooLargeError beyond the cap: a sender's fault, caught before it is sent."""
+    """One frame. Raises TooLargeError beyond the cap, before anything is sent."""
     body = canonical_json(to_plain(message))
     if len(body) > FRAME_MAX_BYTES:
         msg = f"a message of {len(body)} bytes is larger than {FRAME_MAX_BYTES}"

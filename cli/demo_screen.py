@@ -1,0 +1,76 @@
+"""The demo's live picture: one line a drive, redrawn on a terminal, told line by line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+from nullbay.cli import output
+from nullbay.cli.progress import PHASES
+from nullbay.wipers import protocol as p
+
+BAR_CELLS = 28
+STORY_CHARACTERS = 52
+
+
+@dataclass(slots=True)
+class Line:
+    """What is shown of one drive."""
+
+    bay: str
+    story: str
+    state: str = "waiting"
+    share: float = 0.0
+    speed_bytes_per_s: int = 0
+    done: bool = False
+    colour: str = "36"
+
+
+@dataclass(slots=True)
+class Screen:
+    """All lines. On a terminal they stay in place; elsewhere each change of state is one line."""
+
+    lines: dict[str, Line] = field(default_factory=dict)
+    drawn: int = 0
+
+    def add(self, bay: str, story: str) -> None:
+        """One more drive."""
+        self.lines[bay] = Line(bay, story)
+
+    def progress(self, bay: str, message: p.Progress) -> None:
+        """A drive moved on."""
+        line = self.lines[bay]
+        share = message.done_bytes / message.total_bytes if message.total_bytes else 1.0
+        line.share, line.speed_bytes_per_s = share, message.bytes_per_s
+        self.state(bay, PHASES.get(message.phase, message.phase))
+
+    def state(self, bay: str, state: str, *, done: bool = False, colour: str = "36") -> None:
+        """A drive changed state."""
+        line = self.lines[bay]
+        changed = line.state != state
+        line.state, line.done, line.colour = state, done, colour
+        if sys.stderr.isatty():
+            self.draw()
+        elif changed:
+            output.note(f"{bay}  {line.story}: {state}")
+
+    def draw(self) -> None:
+        """Redraw everything in place."""
+        if self.drawn:
+            sys.stderr.write(f"\x1b[{self.drawn}A")
+        for line in self.lines.values():
+            sys.stderr.write("\x1b[K" + _words(line) + "\n")
+        self.drawn = len(self.lines)
+        sys.stderr.flush()
+
+
+def _words(line: Line) -> str:
+    story = line.story[:STORY_CHARACTERS].ljust(STORY_CHARACTERS)
+    state = f"\x1b[{line.colour}m{line.state}\x1b[0m"
+    if line.done or line.state == "waiting":
+        return f" {line.bay}  {story}  {state}"
+    bar = "█" * int(line.share * BAR_CELLS)
+    return (
+        f" {line.bay}  {story}  {bar.ljust(BAR_CELLS, '·')} {line.share:4.0%}"
+        f" {line.speed_bytes_per_s / 1e6:4.0f} MB/s  {state}"
+    )
