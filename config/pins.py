@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from nullbay.config.problems import ConfigError, Flaw, Problem
-from nullbay.config.source import read_source, require_schema
+from nullbay.config.source import read_source, require_schema, unread
 from nullbay.config.tables import Right, Table, validated
 
 SCHEMA = "nullbay.pins/1"
@@ -63,8 +63,7 @@ def read_pins(state: Path) -> tuple[Pin, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise ConfigError([Problem(str(path), 0, "", message, "a readable file")]) from None
+        raise ConfigError([Problem(str(path), 0, "", unread(error), "a readable file")]) from None
     source = read_source(path)
     require_schema(source, SCHEMA)
     table = validated(source, _PinsTable)

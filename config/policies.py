@@ -9,7 +9,14 @@ from types import MappingProxyType
 
 from nullbay.config.policy_file import LoadedPolicy, read_policy
 from nullbay.config.policy_tables import ONE_KEYED_PASS
-from nullbay.config.problems import ConfigError, Flaw, Problem, UnknownPolicyError, quoted
+from nullbay.config.problems import (
+    ConfigError,
+    Flaw,
+    Problem,
+    UnknownPolicyError,
+    quoted,
+    shown_file,
+)
 from nullbay.config.source import toml_files
 from nullbay.domain.ids import PolicyId
 from nullbay.domain.policy import Policy
@@ -101,7 +108,8 @@ def _between(
         if is_shipped:
             shipped_names.add(_name(policy_id))
         if policy_id in first:
-            message = f"is {quoted(policy_id)}, which {first[policy_id].source.file} defines too"
+            other = shown_file(first[policy_id].source.file)
+            message = f"is {quoted(policy_id)}, which {other} defines too"
             yield one.source.problem(Flaw(("id",), message, "a name or version of its own"))
         elif not is_shipped and _name(policy_id) in shipped_names:
             message = f"is {quoted(policy_id)}, the name of a policy shipped with nullbay"
@@ -117,7 +125,9 @@ def _schemes(loaded: list[LoadedPolicy] | tuple[LoadedPolicy, ...]) -> Iterator[
     passes = {ONE_KEYED_PASS.scheme_id: (ONE_KEYED_PASS.passes, "nullbay itself")}
     for one in loaded:
         scheme = one.policy.scheme
-        known, where = passes.setdefault(scheme.scheme_id, (scheme.passes, one.source.file))
+        known, where = passes.setdefault(
+            scheme.scheme_id, (scheme.passes, shown_file(one.source.file))
+        )
         if known != scheme.passes:
             message = f"is {quoted(scheme.scheme_id)}, which has other passes in {where}"
             right = "another name or version for other passes"

@@ -109,8 +109,15 @@ def _profile(name: str, table: ProfileTable) -> Iterator[Flaw]:
     for key in ("confidence", "residue"):
         if getattr(table, key) is None:
             yield Flaw((*path, key), "is missing", CONFIDENCE_RIGHT)
-    if table.confidence is not None and table.confidence < PPM // 2:
+    if table.confidence is None or table.residue is None:
+        return
+    if table.confidence < PPM // 2:
         yield Flaw((*path, "confidence"), "is out of range", '"0.5" to "0.999999"')
+        return
+    try:
+        Confidence(table.confidence, table.residue)
+    except ValueError as error:
+        yield Flaw((*path, "residue"), f"is too small: {error}", 'a larger share, or "full"')
 
 
 def _policy(table: PolicyTable) -> Policy:

@@ -14,6 +14,8 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """A key of one file: names of tables and keys, and 0-based places in lists."""
 
 PROBLEMS_MAX = 100
+TOLD_MAX = 8192
+FILE_NAME_MAX = 4096
 SHOWN_KEY_MAX = 200
 SHOWN_VALUE_MAX = 40
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -43,11 +45,12 @@ class Problem:
 
     def told(self) -> str:
         """One line for a person or a log, free of control characters."""
-        place = show(self.file, 4096)
+        place = shown_file(self.file)
         place = f"{place}:{self.line}" if place and self.line else place
         what = f"`{self.key}` {self.message}" if self.key else self.message
         told = f"{place}: {what}" if place else what
-        return show(f"{told}; right would be: {self.right}" if self.right else told, 8192)
+        told = f"{told}; right would be: {self.right}" if self.right else told
+        return "".join(one if one.isprintable() else "\ufffd" for one in told[:TOLD_MAX])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,6 +91,11 @@ class UnknownLotError(ConfigError):
     """A lot was asked for that no file defines."""
 
     code = "lot.unknown"
+
+
+def shown_file(file: str) -> str:
+    """A file name as a message may repeat it."""
+    return show(file, FILE_NAME_MAX)
 
 
 def dotted(path: KeyPath) -> str:

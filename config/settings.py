@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from nullbay.config.pins import Pin, read_pins, write_pins
-from nullbay.config.problems import ConfigError, Flaw, Note, Problem, UnknownLotError, quoted
+from nullbay.config.problems import (
+    ConfigError,
+    Flaw,
+    Note,
+    Problem,
+    UnknownLotError,
+    quoted,
+    shown_file,
+)
 from nullbay.config.settings_tables import SCHEMA, Role, SettingsTable
-from nullbay.config.source import Source, read_source, require_schema, toml_files
+from nullbay.config.source import Source, read_source, require_schema, toml_files, unread
 from nullbay.config.tables import keys_of, validated
 from nullbay.domain.drive import Bay
 from nullbay.domain.ids import BayId, LotRef
@@ -148,7 +156,7 @@ def _files(path: Path) -> tuple[list[Path], Path | None]:
         raise ConfigError([Problem(str(path), 0, "", "does not exist", right)]) from None
     except (OSError, ValueError) as error:
         right = "a file or directory that can be read"
-        raise ConfigError([Problem(str(path), 0, "", f"cannot be read: {error}", right)]) from None
+        raise ConfigError([Problem(str(path), 0, "", unread(error), right)]) from None
     if stat.S_ISDIR(mode):
         return toml_files(path), path
     return [path], None
@@ -165,7 +173,7 @@ def _scalars(read: list[tuple[Source, SettingsTable]]) -> tuple[_Given, list[Not
         for key, value in table.scalars().items():
             earlier = given.get(key)
             if earlier is not None and earlier[0] != value:
-                message = f"overrides the value in {earlier[1].file}"
+                message = f"overrides the value in {shown_file(earlier[1].file)}"
                 notes.append(source.note(key, message))
             given[key] = (value, source)
     return given, notes
@@ -237,7 +245,7 @@ def _doubles(read: list[tuple[Source, SettingsTable]]) -> Iterator[Problem]:
     for source, table in read:
         for name, place, key, value, right in _alone(table):
             about = (f"{name}.{key}", value)
-            here = f"{source.file}:{source.places.line_of((name, place))}"
+            here = f"{shown_file(source.file)}:{source.places.line_of((name, place))}"
             if about in first:
                 message = f"is the same as in {first[about]}"
                 yield source.problem(Flaw((name, place, key), message, right))

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,13 @@ class Source:
         return Note(self.file, self.places.line_of(path), dotted(path), message)
 
     def refuse(self, flaws: Iterable[Flaw]) -> None:
-        """Raise ConfigError if there is any flaw: the first hundred, and how many more."""
-        found = sorted({self.problem(flaw) for flaw in flaws})
-        if not found:
-            return
-        if len(found) > PROBLEMS_MAX:
-            more = f"{len(found) - PROBLEMS_MAX} more problems in this file"
-            found = [*found[:PROBLEMS_MAX], Problem(self.file, 0, "", more, "")]
-        raise ConfigError(found)
+        """Raise ConfigError if there is any flaw: a hundred at most, and whether there are more."""
+        first = list(islice(flaws, PROBLEMS_MAX + 1))
+        found = sorted({self.problem(flaw) for flaw in first[:PROBLEMS_MAX]})
+        if len(first) > PROBLEMS_MAX:
+            found.append(Problem(self.file, 0, "", "has more problems than are told here", ""))
+        if found:
+            raise ConfigError(found)
 
 
 def read_source(path: Path) -> Source:
@@ -124,6 +124,12 @@ def require_schema(source: Source, wanted: str) -> None:
         source.refuse([Flaw(("schema",), message, right)])
 
 
+def unread(error: Exception) -> str:
+    """Why something could not be read, without its name."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be read: {show(reason, 120)}"
+
+
 def _read_capped(path: Path) -> bytes:
     # O_NONBLOCK: opening a FIFO must not wait for somebody to write into it.
     try:
@@ -136,7 +142,7 @@ def _read_capped(path: Path) -> bytes:
                 message = "is not an ordinary file"
                 raise ConfigError([Problem(str(path), 0, "", message, "a TOML file")])
             raw = b""
-            while len(raw) <= FILE_MAX_BYTES and (part := file.read(FILE_MAX_BYTES + 1 - len(raw))):
+            while part := file.read(FILE_MAX_BYTES + 1 - len(raw)):
                 raw += part
     except OSError as error:
         raise ConfigError([_unreadable(str(path), error, "a readable file")]) from None
@@ -179,5 +185,4 @@ def _too_large(file: str) -> ConfigError:
 
 
 def _unreadable(file: str, error: Exception, right: str) -> Problem:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return Problem(file, 0, "", f"cannot be read: {reason}", right)
+    return Problem(file, 0, "", unread(error), right)

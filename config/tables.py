@@ -209,14 +209,15 @@ def _nearest(path: KeyPath, model: type[Table]) -> str:
     """The known key that an unknown one most likely means; empty where none is near."""
     known = _names(_table_at(path[:-1], model) or model)
     name = str(path[-1])
-    everywhere = [key.name for key in keys_of(model)]
-    elsewhere = [key for key in everywhere if key.rpartition(".")[2] == name]
-    if elsewhere:
-        return ", ".join(elsewhere[:3])
+    everywhere: dict[str, list[str]] = {}
+    for key in keys_of(model):
+        everywhere.setdefault(key.name.rpartition(".")[2], []).append(key.name)
+    if name in everywhere:
+        return ", ".join(everywhere[name][:3])
     if near := difflib.get_close_matches(name[:80], known, n=1, cutoff=0.7):
         return dotted((*path[:-1], near[0]))
-    if near := difflib.get_close_matches(dotted(path)[:80], everywhere, n=1, cutoff=0.75):
-        return near[0]
+    if near := difflib.get_close_matches(name[:80], everywhere, n=1, cutoff=0.8):
+        return ", ".join(everywhere[near[0]][:3])
     return ""
 
 
