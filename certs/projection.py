@@ -91,7 +91,7 @@ def code(text: str | bytes, limit: int = TEXT_MAX) -> str:
     if isinstance(text, str) and len(text) <= limit and text.isascii() and text.isprintable():
         return text
     raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-    return show(raw.decode("ascii", "backslashreplace"), limit)
+    return show(raw.decode("ascii", "surrogateescape"), limit)
 
 
 def last_bay(evidence: JobEvidence) -> str | None:
