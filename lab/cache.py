@@ -19,6 +19,9 @@ from nullbay.lab.state import DriveFiles
 
 RECORD = struct.Struct("<8sQQQ")
 MAGIC = b"NBCACHE1"
+END = bytes(RECORD.size)
+PART_BYTES = 4096
+SCRATCH_BYTES = 1024 * 1024
 
 Land: TypeAlias = Callable[[int, memoryview], None]
 
@@ -46,7 +49,8 @@ class WriteCache:
 
     def __init__(self, files: DriveFiles, size_bytes: int, land: Land) -> None:
         """Continue with what the logs hold."""
-        self._half = size_bytes // 2
+        self._half = size_bytes // 2 // PART_BYTES * PART_BYTES
+        self._scratch = memoryview(bytearray(min(SCRATCH_BYTES, self._half)))
         self._land = land
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._logs = [os.open(files.cache(number), flags, 0o600) for number in (0, 1)]
@@ -66,8 +70,6 @@ class WriteCache:
                 end = record.offset + record.length
                 self._insert(Piece(record.offset, end, log, record.position))
                 self._used[log] = record.position + record.length
-            # A torn record must not stand behind the next one as if it were whole.
-            os.ftruncate(self._logs[log], self._used[log])
 
     def add(self, offset: int, data: memoryview) -> None:
         """Take a write in; write the oldest back where there is no room."""
@@ -96,11 +98,10 @@ class WriteCache:
         for log in (1 - self._current, self._current):
             for record in _records(self._logs[log]):
                 if keeps(number):
-                    data = memoryview(bytearray(record.length))
-                    read_whole(self._logs[log], record.position, data)
-                    self._land(record.offset, data)
+                    end = record.offset + record.length
+                    self._copy(Piece(record.offset, end, log, record.position))
                 number += 1
-            os.ftruncate(self._logs[log], 0)
+            self._empty(log)
         self.forget()
 
     def close(self) -> None:
@@ -116,21 +117,34 @@ class WriteCache:
             self._generation += 1
         log, at = self._current, self._used[self._current]
         header = RECORD.pack(MAGIC, self._generation, offset, len(data))
-        write_whole(self._logs[log], at, memoryview(header))
-        write_whole(self._logs[log], at + len(header), data)
         position = at + len(header)
+        # The header comes last and makes the record valid; what stands behind is ended first. The
+        # log is not cut and grown anew each time: that would cost more than the writing.
+        write_whole(self._logs[log], position, data)
+        write_whole(self._logs[log], position + len(data), memoryview(END))
+        write_whole(self._logs[log], at, memoryview(header))
         self._used[log] = position + len(data)
         self._insert(Piece(offset, offset + len(data), log, position))
 
     def _write_back_log(self, log: int) -> None:
-        for piece in [piece for piece in self._pieces if piece.log == log]:
-            data = memoryview(bytearray(piece.end - piece.start))
-            self.read(piece, data)
-            self._land(piece.start, data)
-        os.ftruncate(self._logs[log], 0)
-        self._used[log] = 0
+        for piece in self._pieces:
+            if piece.log == log:
+                self._copy(piece)
+        self._empty(log)
         self._pieces = [piece for piece in self._pieces if piece.log != log]
         self._starts = [piece.start for piece in self._pieces]
+
+    def _copy(self, piece: Piece) -> None:
+        """A piece to the medium, a scratch buffer at a time."""
+        for start in range(piece.start, piece.end, len(self._scratch)):
+            part = _cut(piece, start, start + len(self._scratch))
+            data = self._scratch[: part.end - part.start]
+            self.read(part, data)
+            self._land(part.start, data)
+
+    def _empty(self, log: int) -> None:
+        write_whole(self._logs[log], 0, memoryview(END))
+        self._used[log] = 0
 
     def _insert(self, new: Piece) -> None:
         """Newest wins: cut what it covers."""
@@ -154,7 +168,7 @@ def _cut(piece: Piece, start: int, end: int) -> Piece:
 
 
 def _records(log: int) -> Iterator[_Record]:
-    """Whole records from the beginning; a torn last one was never acknowledged."""
+    """Records from the beginning; one without its header was never acknowledged."""
     size, at = os.fstat(log).st_size, 0
     while at + RECORD.size <= size:
         magic, generation, offset, length = RECORD.unpack(os.pread(log, RECORD.size, at))

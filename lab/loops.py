@@ -1,9 +1,10 @@
 """Loop devices as drives: real block devices of a real kernel over a drive's own file.
 
-A pull limits the device to one sector, which every open descriptor sees at once, as with a drive
-that is gone (reference/lab.md 2.3); the device itself vanishes with its last descriptor. Put back,
-the same file is another loop device. What the medium does wrong is for file drives: a loop device
-reads and writes what the file holds, has no cache to lose and no sector that fails.
+A pull limits the device to one sector beyond the end of its file, which every open descriptor sees
+at once: size 0, reads of 0 bytes, ENOSPC (reference/lab.md 2.3); the device itself vanishes with
+its last descriptor. Put back, the same file is another loop device. What a medium does wrong is for
+file drives: a loop device reads and writes what the file holds, has no cache to lose and no sector
+that fails.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class DriveMachine(RuleBasedStateMachine):
     def write(self, lba: int, sectors: int) -> None:
         self.writes += 1
         lbas = range(lba, min(lba + sectors, SECTORS))
-        data = self.writes.to_bytes(4, "big") * (SECTOR // 4) * len(lbas)
+        data = b"".join(content(self.writes, one) for one in lbas)
         self.drive.port("disk").write_from(lba * SECTOR, memoryview(data))
         for one in lbas:
             self.since[one].append(self.writes)
@@ -117,9 +117,9 @@ class DriveMachine(RuleBasedStateMachine):
 
     def medium(self) -> list[int]:
         """What the image itself holds, sector by sector; each is whole."""
-        content = self.path.with_suffix(".img").read_bytes()
-        assert len(content) == SECTORS * SECTOR
-        return [whole(content[lba * SECTOR : (lba + 1) * SECTOR]) for lba in range(SECTORS)]
+        image = self.path.with_suffix(".img").read_bytes()
+        assert len(image) == SECTORS * SECTOR
+        return found_in(image)
 
     @invariant()
     def reads_show_the_latest(self) -> None:
@@ -128,8 +128,7 @@ class DriveMachine(RuleBasedStateMachine):
             return
         buffer = bytearray(SECTORS * SECTOR)
         drive.port("disk").read_into(0, memoryview(buffer))
-        for lba in range(SECTORS):
-            value = whole(bytes(buffer[lba * SECTOR : (lba + 1) * SECTOR]))
+        for lba, value in enumerate(found_in(bytes(buffer))):
             latest = self.since[lba][-1] if self.since[lba] else self.sure[lba]
             assert value == latest or (lba in IGNORED and value == 0), f"LBA {lba}"
 
@@ -146,10 +145,20 @@ class DriveMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def whole(sector: bytes) -> int:
-    """The write that filled a sector; no sector is ever a mix of two."""
-    assert sector == sector[:4] * (SECTOR // 4)
-    return int.from_bytes(sector[:4], "big")
+def content(number: int, lba: int) -> bytes:
+    """A sector as the write of that number fills it."""
+    return (number * 100 + lba).to_bytes(4, "big") * (SECTOR // 4)
+
+
+def found_in(image: bytes) -> list[int]:
+    """The write each sector is from; no sector is ever a mix, or stands in another's place."""
+    numbers = []
+    for lba in range(SECTORS):
+        sector = image[lba * SECTOR : (lba + 1) * SECTOR]
+        number = int.from_bytes(sector[:4], "big") // 100
+        assert sector == (content(number, lba) if number else bytes(SECTOR))
+        numbers.append(number)
+    return numbers
 
 
 TestDriveMachine = DriveMachine.TestCase
