@@ -234,6 +234,10 @@ def demo(arguments: Any) -> int:
     output.say()
     output.say(output.table(_HEAD, [_row(one) for one in outcomes]))
     output.say()
+    for one in outcomes:
+        for text in _plain(one)["reason_texts"][:1]:
+            output.say(f"{one.drive.bay}, {one.drive.story}: {text}.")
+    output.say()
     output.say(
         f"Old data left on the drives called sanitized: {_left(outcomes)} bytes"
         " (their files were searched)."
@@ -269,7 +273,7 @@ def _row(one: Outcome) -> tuple[str, ...]:
         plain["verification"] or "-",
         plain["verdict"] or plain["action"],
         ", ".join(plain["reasons"][:1]) or "-",
-        Path(plain["certificate"]).name if plain["certificate"] else "-",
+        (one.result.job or "-").rpartition("-")[2] or "-",
         f"{plain['seconds']} s",
     )
 
@@ -290,6 +294,7 @@ def _plain(one: Outcome) -> dict[str, Any]:
         "action": None if recorded else _refused_words(one.result.refusals),
         "reasons": findings or refusals,
         "reason_texts": [text_of(code) for code in findings or refusals],
+        "evidence": [item.evidence for item in one.result.refusals],
         "certificate": str(recorded.bundle) if recorded else None,
         "pdf": str(recorded.pdf) if recorded else None,
         "sessions": one.sessions,

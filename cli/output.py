@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -73,9 +74,14 @@ def duration_words(seconds: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; cells are made safe for a terminal."""
+    """Columns as wide as their widest cell, or one below the other on a narrow terminal.
+
+    Cells are made safe for a terminal.
+    """
     lines = [[show(cell, 60) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in [list(head), *lines]) for n in range(len(head))]
+    if sum(widths) + 2 * len(widths) > shutil.get_terminal_size((1000, 24)).columns:
+        return "\n\n".join(_standing(head, row) for row in lines)
 
     def line(row: Sequence[str]) -> str:
         return "  ".join(
@@ -83,3 +89,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
 
     return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, lines)])
+
+
+def _standing(head: Sequence[str], row: Sequence[str]) -> str:
+    width = max(len(name) for name in head)
+    pairs = zip(head, row, strict=True)
+    return "\n".join(f"{name.ljust(width)}  {cell}" for name, cell in pairs if cell != "-")

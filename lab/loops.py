@@ -9,6 +9,7 @@ that fails.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -69,19 +70,23 @@ class LoopDevice:
     def pull(self) -> None:
         """Every open descriptor sees the end of the device now; new ones find nothing."""
         attached = self._plugged()
-        # The limit alone would leave the first sector to whoever still has the device open.
-        end = self._sectors * self._sector_bytes
-        loop.set_window(attached, offset_bytes=end, limit_bytes=PULLED_BYTES)
+        # The limit alone would leave the first sector to whoever still has the device open. A write
+        # that passed the kernel's size check before lands behind the end of the file: lost, as in a
+        # pull; `put_back` cuts it off.
+        loop.set_window(attached, offset_bytes=0, limit_bytes=PULLED_BYTES)
+        loop.set_window(attached, offset_bytes=self._size_bytes, limit_bytes=PULLED_BYTES)
         self._detach()
 
     def put_back(self) -> None:
         """The same file on another loop device than the last."""
         if self._attached is not None:
             raise LoopError("the drive is plugged in already", next_step="Pull it first")
-        attached = loop.attach(self._image, sector_bytes=self._sector_bytes)
+        if self._image.stat().st_size > self._size_bytes:
+            os.truncate(self._image, self._size_bytes)
+        attached = self._attach()
         if attached.device == self._last:
             try:
-                self._attached = loop.attach(self._image, sector_bytes=self._sector_bytes)
+                self._attached = self._attach()
             finally:
                 loop.detach(attached)
         else:
@@ -113,6 +118,14 @@ class LoopDevice:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    @property
+    def _size_bytes(self) -> int:
+        return self._sectors * self._sector_bytes
+
+    def _attach(self) -> loop.AttachedLoop:
+        limit = self._size_bytes
+        return loop.attach(self._image, sector_bytes=self._sector_bytes, limit_bytes=limit)
 
     def _plugged(self) -> loop.AttachedLoop:
         if self._attached is None:

@@ -55,8 +55,12 @@ class AttachedLoop:
     backing_inode: int
 
 
-def attach(backing: Path, *, sector_bytes: int = 512, read_only: bool = False) -> AttachedLoop:
+def attach(
+    backing: Path, *, sector_bytes: int = 512, limit_bytes: int = 0, read_only: bool = False
+) -> AttachedLoop:
     """Attach a regular file to a free loop device, with that logical sector size.
+
+    At most `limit_bytes` of the file are shown (0: all of it).
 
     Other programs may take the free device first: then the next one is tried. Raises
     LoopDeviceError where none can be had (no root, no loop driver, no free device).
@@ -72,7 +76,8 @@ def attach(backing: Path, *, sector_bytes: int = 512, read_only: bool = False) -
                 f"{show(str(backing))} is not a regular file", next_step="Give a file"
             )
         for _ in range(_TRIES):
-            if (attached := _attach_to_free(file, sector_bytes, read_only=read_only)) is not None:
+            attached = _attach_to_free(file, sector_bytes, limit_bytes, read_only=read_only)
+            if attached is not None:
                 return attached
     finally:
         os.close(file)
@@ -132,7 +137,9 @@ def backing_file(device: str) -> Path:
     return Path(os.fsdecode(raw.removesuffix(b"\n")))
 
 
-def _attach_to_free(file: int, sector_bytes: int, *, read_only: bool) -> AttachedLoop | None:
+def _attach_to_free(
+    file: int, sector_bytes: int, limit_bytes: int, *, read_only: bool
+) -> AttachedLoop | None:
     """One try; None where another program was faster."""
     try:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
@@ -147,7 +154,7 @@ def _attach_to_free(file: int, sector_bytes: int, *, read_only: bool) -> Attache
     try:
         flags = _FLAG_READ_ONLY if read_only else 0
         name = os.fsencode(Path(f"/proc/self/fd/{file}").readlink())[:63]
-        info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, name, b"", b"", 0, 0)
+        info = _INFO.pack(0, 0, 0, 0, limit_bytes, 0, 0, 0, flags, name, b"", b"", 0, 0)
         try:
             fcntl.ioctl(
                 descriptor, LOOP_CONFIGURE, _CONFIG.pack(file, sector_bytes, info, bytes(64))
