@@ -40,17 +40,10 @@ class SpawnedDriveProcess:
 
 
 async def spawn(module: str = MODULE) -> SpawnedDriveProcess:
-    """Start one: standard input closed, cleared environment, standard error shared for its last words."""
+    """Start one: standard input closed, environment cleared, standard error for its last words."""
     ours, theirs = socket.socketpair()
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", module, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            process_group=0,
-            env=_ENVIRONMENT,
-        )
+        process = _start(module, theirs)
     except BaseException:
         ours.close()
         raise
@@ -58,3 +51,14 @@ async def spawn(module: str = MODULE) -> SpawnedDriveProcess:
         theirs.close()
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     return SpawnedDriveProcess(StreamChannel(reader, writer, FromDrive), process)
+
+
+def _start(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-m", module, str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=(theirs.fileno(),),
+        process_group=0,
+        env=_ENVIRONMENT,
+    )
