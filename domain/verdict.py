@@ -60,7 +60,7 @@ _EXIT = {
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """A verdict with every finding that led to it; SANITIZED has none."""
+    """A verdict with every finding that led to it, the weightiest first; SANITIZED has none."""
 
     verdict: Verdict
     findings: tuple[Finding, ...]
@@ -68,7 +68,7 @@ class Conclusion:
 
 def conclude(evidence: JobEvidence) -> Conclusion:
     """The verdict on a job. Total: any evidence gets one of the four words, never an exception."""
-    findings = tuple(dict.fromkeys(_findings(evidence)))
+    findings = tuple(sorted(dict.fromkeys(_findings(evidence)), key=_weight))
     effects = {finding.effect for finding in findings}
     if Effect.DEFINITE in effects:
         verdict = Verdict.NOT_SANITIZED
@@ -79,6 +79,14 @@ def conclude(evidence: JobEvidence) -> Conclusion:
     else:
         verdict = Verdict.SANITIZED
     return Conclusion(verdict, findings)
+
+
+def _weight(finding: Finding) -> tuple[int, bool]:
+    """What decides comes first, and before it what a person can act on: the medium, not the job."""
+    return _ORDER[finding.effect], finding.code.startswith(("job.", "step."))
+
+
+_ORDER = {Effect.DEFINITE: 0, Effect.UNKNOWN: 1, Effect.EXCEPTION: 2}
 
 
 def _findings(evidence: JobEvidence) -> Iterator[Finding]:
