@@ -1,7 +1,8 @@
 """Certifying: the signed start of a job, its record, the closing of an insertion.
 
-A record's files are durable, in the state directory and where the operator wants them, before the
-ledger entry that names them is; the ledger row and the job's event are one transaction.
+A record's files are durable in the state directory before the ledger entry that names them is; the
+ledger row and the job's event are one transaction. Copies leave only after it: nobody ever holds a
+record that the ledger does not know, however often a crash made it be written again.
 """
 
 from __future__ import annotations
@@ -65,11 +66,16 @@ class Certifier:
         clock: Clock,
         records: Path,
         *,
+        draw: Callable[[int], bytes] = secrets.token_bytes,
+        render: Callable[[bytes], bytes] = pdf.render,
         fault: Fault = no_fault,
     ) -> None:
-        """Keys are loaded, the journal is open."""
+        """Keys are loaded, the journal is open.
+
+        `draw` gives the bytes of statement ids and nonces, `render` the document of a bundle.
+        """
         self._journal, self._station, self._build, self._clock = journal, station, build, clock
-        self._records, self._fault = records, fault
+        self._records, self._draw, self._render, self._fault = records, draw, render, fault
 
     def sign_transcript(self, made: Transcript) -> bytes:
         """By the bench key."""
@@ -92,7 +98,7 @@ class Certifier:
         self._append(row.job_id, lambda _: (event, StartSigned()))
 
     def certify(self, row: JobRow, job: JobDirectory, out: Path | None) -> Recorded:
-        """Sign what the job's transcript says, write every file, put it into the ledger.
+        """Sign what the job's transcript says, write every file, put it into the ledger; then copy.
 
         Idempotent: repeating it after a crash gives the same statement id and the same file names.
         """
@@ -103,18 +109,19 @@ class Certifier:
         )
         conclusion = conclude(said.evidence)
         self._bring_to_concluded(row.job_id, said, conclusion)
-        self._journal.set_statement_id(row.job_id, f"urn:uuid:{uuid.uuid4()}")
+        made = uuid.UUID(bytes=self._draw(16), version=4)
+        self._journal.set_statement_id(row.job_id, f"urn:uuid:{made}")
         row = self._journal.job(row.job_id)
         members = archive_members(job.path)
-        made: list[Recorded] = []
+        folder = self._folder(row.job_id)
 
         def entry(head: ledger.Head) -> tuple[ledger.LedgerEvent, JobEvent]:
-            folder = self._folder(row.job_id)
-            digest = archive.write(folder / f"{row.job_id}.evidence.tar.zst", members)
+            self._fault("write archive")
+            digest = archive.write(_paths(folder, row.job_id)["archive"], members)
+            self._fault("written archive")
             context = self._context(row, job, envelope, digest, head)
             issued = issue.issue(context, self._station.station_key)
-            recorded = self._write(row.job_id, folder, issued, out)
-            made.append(recorded)
+            self._write(row.job_id, folder, issued)
             event = ledger.JobConcluded(
                 job_id=row.job_id,
                 verdict=issued.conclusion.verdict,
@@ -127,7 +134,8 @@ class Certifier:
             return event, Certified(issued.statement_sha256)
 
         self._append(row.job_id, entry)
-        return made[0]
+        payload = _payload_sha256(_paths(folder, row.job_id)["bundle"])
+        return self._export(row.job_id, folder, out, conclusion, payload)
 
     def record_of(self, row: JobRow, out: Path | None) -> Recorded:
         """A record made before, its files copied to `out` again."""
@@ -144,22 +152,21 @@ class Certifier:
 
     def close_insertion(self, closed: ledger.InsertionClosed) -> None:
         """The one ledger entry of an insertion."""
-        self._append(None, lambda _: (closed, None))
+        self._append(None, lambda _: (closed, None), closes=closed.insertion_id)
 
     def _append(
         self,
         job: JobId | None,
         make: Callable[[ledger.Head], tuple[ledger.LedgerEvent, JobEvent | None]],
+        *,
+        closes: str | None = None,
     ) -> None:
-        self._fault("ledger")
-
         def entry(last: ledger.LedgerEntry | None) -> tuple[ledger.LedgerEntry, JobEvent | None]:
             said, event = make(last.head if last else ledger.EMPTY)
             body = ledger.LedgerBody(self._clock.now(), said)
             return ledger.append(last, body, self._station.station_key), event
 
-        self._journal.happened_with_entry(job, entry)
-        self._fault("ledger-written")
+        self._journal.happened_with_entry(job, entry, closes=closes)
 
     def _bring_to_concluded(self, job: JobId, said: Transcript, conclusion: Conclusion) -> None:
         state = self._journal.state(job).state
@@ -176,7 +183,7 @@ class Certifier:
         strong = job.order.drive.identity.is_strong
         return RecordContext(
             statement_id=row.statement_id or "",
-            nonce=secrets.token_bytes(NONCE_BYTES),
+            nonce=self._draw(NONCE_BYTES),
             transcript_envelope=envelope,
             bench_public_key_pem=self._station.bench_key.public_key_pem,
             archive=ArchiveReference(f"{row.job_id}.evidence.tar.zst", digest),
@@ -203,14 +210,16 @@ class Certifier:
             sync_directory(self._records)
         return folder
 
-    def _write(self, job: JobId, folder: Path, issued: issue.Issued, out: Path | None) -> Recorded:
+    def _write(self, job: JobId, folder: Path, issued: issue.Issued) -> None:
+        contents = {
+            "bundle": issued.bundle,
+            "pdf": self._render(issued.bundle),
+            "public_key": self._station.station_key.public_key_pem,
+            "bench_key": self._station.bench_key.public_key_pem,
+        }
         paths = _paths(folder, job)
-        write_durably(paths["bundle"], issued.bundle, 0o644)
-        write_durably(paths["pdf"], pdf.render(issued.bundle), 0o644)
-        write_durably(paths["public_key"], self._station.station_key.public_key_pem, 0o644)
-        write_durably(paths["bench_key"], self._station.bench_key.public_key_pem, 0o644)
-        self._fault("record-files")
-        return self._export(job, folder, out, issued.conclusion, issued.statement_sha256)
+        for name, content in contents.items():
+            write_durably(paths[name], content, 0o644, fault=self._fault)
 
     def _export(
         self,
@@ -226,8 +235,8 @@ class Certifier:
             out.mkdir(parents=True, exist_ok=True)
             copies = _paths(out, job)
             for name, path in paths.items():
-                if path.exists():
-                    write_durably(copies[name], path.read_bytes(), 0o644)
+                # the folder is shared with other commands, and so is the keys' name
+                write_durably(copies[name], path.read_bytes(), 0o644, mark=job, fault=self._fault)
             paths = copies
         return Recorded(
             job,

@@ -6,29 +6,35 @@ verdict and one record. The caller sees a WipeResult, or a RefusedError in it; n
 
 from __future__ import annotations
 
+import secrets
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nullbay.agent.certify import Certifier, Recorded
-from nullbay.agent.journal.store import JobRow, Journal
+from nullbay.agent.journal.store import InsertionRow, JobRow, Journal
 from nullbay.certs.ledger import InsertionClosed
+from nullbay.domain.clock import UNKNOWN_BOOT
 from nullbay.domain.codec import to_plain
 from nullbay.domain.drive import Drive
-from nullbay.domain.ids import JobId
+from nullbay.domain.errors import NullbayError
+from nullbay.domain.ids import InsertionId, JobId
 from nullbay.domain.job import Armed, DriveBack, JobState, SessionOver
 from nullbay.domain.lot import InsertionEnd, Lot, Person
 from nullbay.domain.outcome import JobEnd, SessionEnd
 from nullbay.domain.plan import Held, Refusal, SanitizationPlan
 from nullbay.domain.policy import Policy
 from nullbay.wipers.channel import ChannelClosedError
-from nullbay.wipers.jobdir import JobDirectory
+from nullbay.wipers.jobdir import JobDirectory, SessionBegan
 from nullbay.wipers.planner import plan as make_plan
 from nullbay.wipers.protocol import Abort
-from nullbay.wipers.service import Bench, HeldDrive, Listener, RefusedError
+from nullbay.wipers.service import Bench, HeldDrive, Listener, RefusedError, is_named
 
 CRASHES_MAX = 3
+OPEN_PATIENCE_S = 5.0
+REOPEN_PATIENCE_S = 30.0
 CERTIFIED = frozenset({JobState.CERTIFIED, JobState.DELIVERED})
 
 
@@ -49,7 +55,7 @@ class WipeRequest:
 
 @dataclass(frozen=True, slots=True)
 class WipeResult:
-    """How it ended: a record, an open job waiting for its drive, or refusals. Exactly one of the three."""
+    """How it ended: a record, an open job (`open_code` says why), or refusals; one of the three."""
 
     job: JobId | None
     recorded: Recorded | None
@@ -57,12 +63,28 @@ class WipeResult:
     open_code: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One request under way: its drive, its stay, where records go, who listens."""
+
+    request: WipeRequest
+    held: HeldDrive
+    insertion: _Insertion
+    out: Path
+    listener: Listener
+
+
 @dataclass(slots=True)
 class _Insertion:
     """This stay of the drive: for a command in the foreground, from its start to its end."""
 
-    insertion_id: str
+    insertion_id: InsertionId
     drive: Drive | None = None
+
+    @property
+    def bay(self) -> str:
+        """Where the drive is, as far as known."""
+        return (self.drive.attachment.bay or "") if self.drive else ""
 
     def closed(self, result: WipeResult) -> InsertionClosed:
         """What the ledger says of it."""
@@ -70,7 +92,7 @@ class _Insertion:
             insertion_id=self.insertion_id,
             identity_key=self.drive.identity.key if self.drive else "",
             scanned="",
-            bay=(self.drive.attachment.bay or "") if self.drive else "",
+            bay=self.bay,
             cause=InsertionEnd.REFUSED if result.refusals else InsertionEnd.STATION_STOPPED,
             jobs=(result.job,) if result.job else (),
             refusals=tuple(one.code for one in result.refusals),
@@ -80,11 +102,39 @@ class _Insertion:
 class Conductor:
     """Conducts one request at a time; several drives have a conductor each."""
 
-    def __init__(self, bench: Bench, journal: Journal, certifier: Certifier) -> None:
-        """All parts are open and checked."""
-        self._bench, self._journal, self._certifier = bench, journal, certifier
+    def __init__(
+        self,
+        bench: Bench,
+        journal: Journal,
+        certifier: Certifier,
+        *,
+        draw: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """All parts are open and checked. `draw` gives the bytes of insertion ids."""
+        self._bench, self._journal, self._certifier, self._draw = bench, journal, certifier, draw
         self._working: HeldDrive | None = None
         self._abort_asked = False
+
+    def recover(self) -> None:
+        """Close what a killed process left open: folders of jobs that never began, records, stays.
+
+        Jobs that nobody has worked on for longer than their policy waits for an absent drive are
+        concluded. Only while no other process works with this state directory. A job that cannot be
+        read is left for whoever asks for its drive.
+        """
+        self._bench.remove_unknown({row.job_id for row in self._journal.jobs()})
+        for row in self._journal.uncertified_jobs():
+            with suppress(NullbayError, OSError):
+                job = self._bench.job(row.job_id)
+                try:
+                    if not self._conclude_if_over(job) and self._bench.is_forgotten(job):
+                        self._conclude(job, JobEnd.ABSENT_PAST_DEADLINE)
+                    if job.result() is not None:
+                        self._certifier.certify(row, job, None)
+                finally:
+                    job.close()
+        for one in self._journal.open_insertions():
+            self._certifier.close_insertion(_cut_off(one))
 
     async def abort(self) -> None:
         """Conclude what is under way as stopped by an operator; harmless when nothing is."""
@@ -94,18 +144,35 @@ class Conductor:
                 await self._working.process.channel.send(Abort())
 
     async def wipe(self, request: WipeRequest, out: Path, listener: Listener) -> WipeResult:
-        """One drive, from request to record. Raises WrongConfirmationError; refusals are results."""
-        insertion = _Insertion(f"i-{uuid.uuid4()}")
+        """One drive, from request to record. Raises WrongConfirmationError; refusals are results.
+
+        Whatever ends it, a cancellation included, the stay of the drive is closed in the ledger.
+        """
+        self._abort_asked = False
+        made = uuid.UUID(bytes=self._draw(16), version=4)
+        insertion = _Insertion(InsertionId(f"i-{made}"))
         try:
-            held = await self._bench.open(request.device, request.confirm)
-            insertion.drive = held.drive
-            try:
-                result = await self._with_drive(request, held, insertion, out, listener)
-            finally:
-                await held.close()
+            held = await self._bench.open(
+                request.device, request.confirm, patience_s=OPEN_PATIENCE_S
+            )
         except RefusedError as error:
             insertion.drive = error.drive
             result = WipeResult(None, None, error.refusals)
+            self._certifier.close_insertion(insertion.closed(result))
+            return result
+        try:
+            try:
+                insertion.drive = held.drive
+                key = held.drive.identity.key
+                self._journal.open_insertion(insertion.insertion_id, key, insertion.bay)
+                result = await self._with_drive(request, held, insertion, out, listener)
+            finally:
+                await held.close()
+        except BaseException:
+            for one in self._journal.open_insertions():
+                if one.insertion_id == insertion.insertion_id:
+                    self._certifier.close_insertion(_cut_off(one))
+            raise
         self._certifier.close_insertion(insertion.closed(result))
         return result
 
@@ -118,10 +185,9 @@ class Conductor:
         listener: Listener,
     ) -> WipeResult:
         planned = make_plan(held.drive, request.policy, request.lot)
+        work = _Work(request, held, insertion, out, listener)
         for row in self._journal.jobs(held.drive.identity.key):
-            if (
-                result := await self._earlier(row, request, held, planned, out, listener)
-            ) is not None:
+            if (result := await self._earlier(row, work, planned)) is not None:
                 return result
         if isinstance(planned, Held):
             refusals = tuple(
@@ -132,58 +198,60 @@ class Conductor:
             return WipeResult(None, None, (missing,))
         job = self._begin(request, held, planned, insertion)
         try:
-            result = await self._sessions(job, held, request, out, listener)
+            result = await self._sessions(job, work, is_same=True)
         finally:
             job.close()
         if result is None:
-            raise RefusedError(
-                (Refusal("identity.changed", "during the first session"),), held.drive
-            )
+            changed = Refusal("identity.changed", "during the first session")
+            return WipeResult(job.order.job_id, None, (changed,))
         return result
 
-    async def _earlier(  # noqa: PLR0913 - the questions to ask of an earlier job
-        self,
-        row: JobRow,
-        request: WipeRequest,
-        held: HeldDrive,
-        planned: SanitizationPlan | Held,
-        out: Path,
-        listener: Listener,
+    async def _earlier(
+        self, row: JobRow, work: _Work, planned: SanitizationPlan | Held
     ) -> WipeResult | None:
-        """Resume, finish or tell an earlier job of this drive; None: it does not concern it."""
-        state = self._journal.state(row.job_id).state
+        """Resume, finish or tell an earlier job of this drive; None: it does not concern it.
+
+        A record is told again only while the drive never left: of a drive that was away since,
+        nobody knows what it holds. What is passed over is never told later.
+        """
+        request, state = work.request, self._journal.state(row.job_id).state
         if state in CERTIFIED and row.told:
             return None
         same_policy = row.policy_sha256 == request.policy.sha256
         job = self._bench.job(row.job_id)
         try:
-            is_here = held.drive.identity.is_strong or _was_here(job, held)
-            if state in CERTIFIED or job.result() is not None:
-                if not is_here:
-                    return None
+            was_here = _was_here(job, work.held)
+            is_same = was_here or (is_named(work.held.drive) and is_named(job.order.drive))
+            self._conclude_if_over(job)
+            if request.restart and is_same and job.result() is None:
+                self._conclude(job, JobEnd.ABORTED)
+            if job.result() is not None:
+                out = work.out if is_same else None
                 recorded = (
                     self._certifier.record_of(row, out)
                     if state in CERTIFIED
                     else self._certifier.certify(row, job, out)
                 )
-                return WipeResult(row.job_id, recorded) if same_policy else None
-            if request.restart:
-                if is_here:
-                    self._settle(job, JobEnd.ABORTED)
-                    self._certifier.certify(row, job, None)
+                aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
+                if was_here and same_policy and not (request.restart and aborted):
+                    return WipeResult(row.job_id, recorded)
+                if is_same:
+                    self._journal.set_told(row.job_id)
                 return None
-            if refusal := _not_resumable(row, planned, same_policy=same_policy):
-                return WipeResult(row.job_id, None, refusal) if is_here else None
-            return await self._sessions(job, held, request, out, listener)
+            if request.restart:
+                return None
+            if refusal := _not_resumable(job, row, planned, same_policy=same_policy):
+                return WipeResult(row.job_id, None, refusal) if is_same else None
+            return await self._sessions(job, work, is_same=is_same)
         finally:
             job.close()
 
     def _begin(
         self, request: WipeRequest, held: HeldDrive, plan: SanitizationPlan, insertion: _Insertion
     ) -> JobDirectory:
-        """Job directory, journal row, signed job-started entry: before anything changes the drive."""
+        """Job directory, journal row, signed job-started entry; then the drive may be changed."""
         job = self._bench.create(held, plan)
-        earlier = self._journal.jobs(plan.identity_key) if held.drive.identity.is_strong else ()
+        earlier = self._journal.jobs(plan.identity_key) if is_named(held.drive) else ()
         row = JobRow(
             job_id=job.order.job_id,
             identity_key=plan.identity_key,
@@ -200,57 +268,66 @@ class Conductor:
         return job
 
     async def _sessions(
-        self,
-        job: JobDirectory,
-        held: HeldDrive,
-        request: WipeRequest,
-        out: Path,
-        listener: Listener,
+        self, job: JobDirectory, work: _Work, *, is_same: bool
     ) -> WipeResult | None:
-        """Sessions until the job is over or its drive is gone; a crashed process is started anew."""
-        job_id, crashes = job.order.job_id, 0
+        """Sessions until the job is over or its drive is gone; a crashed process is started anew.
+
+        `is_same`: this is known to be the job's drive. None: it is found not to be.
+        """
+        job_id, held, crashes = job.order.job_id, work.held, 0
         while job.result() is None:
-            if self._abort_asked:
-                self._settle(job, JobEnd.ABORTED)
+            if self._conclude_if_over(job):
                 break
-            self._attach(job)
+            if self._abort_asked and not is_same:
+                return WipeResult(job_id, None, open_code="step.aborted")
+            if self._abort_asked or crashes > CRASHES_MAX:
+                self._conclude(job, JobEnd.ABORTED if self._abort_asked else JobEnd.CRASHED)
+                break
+            self._attach(job, work.insertion)
             self._working = held
             try:
                 result = await self._bench.work(
-                    job, held, listener, rate_limit_bytes_per_s=request.rate_limit_bytes_per_s
+                    job,
+                    held,
+                    work.listener,
+                    rate_limit_bytes_per_s=work.request.rate_limit_bytes_per_s,
                 )
             finally:
                 self._working = None
-            if not result.same_drive:
-                self._journal.happened(job_id, SessionOver(drive_gone=True))
+            is_same = bool(result.same_drive)
+            if is_same and self._bench.end_of(job) is not None:
+                continue
+            is_gone = result.end is SessionEnd.DRIVE_GONE or not is_same
+            self._journal.happened(job_id, SessionOver(drive_gone=is_gone))
+            if result.same_drive is False:
                 return None
-            end = self._bench.end_of(job, result)
-            if end is None and result.end is SessionEnd.CRASHED:
+            code = result.code or "step.interrupted"
+            if is_same and result.end is SessionEnd.CRASHED:
                 crashes += 1
-                end = JobEnd.CRASHED if crashes > CRASHES_MAX else None
-                if end is None:
-                    self._journal.happened(job_id, SessionOver(drive_gone=False))
-                    await self._reopen(held, request)
+                if crashes > CRASHES_MAX or not (code := await self._reopen(held, work.request)):
                     continue
-            if end is None:
-                self._journal.happened(
-                    job_id, SessionOver(drive_gone=result.end is SessionEnd.DRIVE_GONE)
-                )
-                return WipeResult(job_id, None, open_code=result.code or "step.interrupted")
-            self._settle(job, end)
-        return WipeResult(job_id, self._certifier.certify(self._journal.job(job_id), job, out))
+            if not (is_same and self._abort_asked):
+                return WipeResult(job_id, None, open_code=code)
+        return WipeResult(job_id, self._certifier.certify(self._journal.job(job_id), job, work.out))
 
-    async def _reopen(self, held: HeldDrive, request: WipeRequest) -> None:
-        """A new drive process for the same drive. Raises RefusedError where it is not there any more."""
-        again = await self._bench.open(request.device, None)
+    async def _reopen(self, held: HeldDrive, request: WipeRequest) -> str:
+        """A new drive process for the same drive; else the code of the reason why there is none."""
+        try:
+            again = await self._bench.open(request.device, patience_s=REOPEN_PATIENCE_S)
+        except RefusedError as error:
+            return error.refusals[0].code
+        except NullbayError as error:
+            return "drive.gone" if error.code == "device.not-found" else "drive.error"
         if again.drive.identity.key != held.drive.identity.key:
             await again.close()
-            raise RefusedError((Refusal("identity.changed", "after a crash"),), again.drive)
+            return "identity.changed"
         held.drive, held.process = again.drive, again.process
+        return ""
 
-    def _attach(self, job: JobDirectory) -> None:
+    def _attach(self, job: JobDirectory, insertion: _Insertion) -> None:
         """Bring the journalled state to RUNNING, whatever a crash left."""
         job_id = job.order.job_id
+        self._journal.insertion_works(insertion.insertion_id, job_id)
         state = self._journal.state(job_id).state
         if state is JobState.ARMED:
             self._certifier.start(job, self._journal.job(job_id))
@@ -259,8 +336,21 @@ class Conductor:
         elif state is JobState.ABSENT:
             self._journal.happened(job_id, DriveBack())
 
-    def _settle(self, job: JobDirectory, end: JobEnd) -> None:
-        """The transcript, signed by the bench key; then the job is ended in the journal."""
+    def _conclude_if_over(self, job: JobDirectory) -> bool:
+        """Conclude a job whose journal says that it is over, also where a crash came in between."""
+        end = self._bench.end_of(job) if job.result() is None else None
+        if end is not None:
+            self._conclude(job, end)
+        return end is not None
+
+    def _conclude(self, job: JobDirectory, end: JobEnd) -> None:
+        """The transcript, signed by the bench key; the journal is told when it is certified.
+
+        A crash may have come between a job's row and its start in the ledger.
+        """
+        row = self._journal.job(job.order.job_id)
+        if self._journal.state(row.job_id).state is JobState.ARMED:
+            self._certifier.start(job, row)
         self._bench.conclude(job, end, self._certifier.sign_transcript)
 
 
@@ -273,7 +363,7 @@ def approvals_missing(plan: SanitizationPlan, people: tuple[Person, ...]) -> Ref
 
 
 def _not_resumable(
-    row: JobRow, planned: SanitizationPlan | Held, *, same_policy: bool
+    job: JobDirectory, row: JobRow, planned: SanitizationPlan | Held, *, same_policy: bool
 ) -> tuple[Refusal, ...]:
     """Why an open job of this drive cannot go on as asked; empty if it can."""
     if not same_policy:
@@ -281,14 +371,36 @@ def _not_resumable(
     if isinstance(planned, Held):
         return planned.refusals
     if planned.sha256 != row.plan_sha256:
-        return (Refusal("plan.changed", f"{row.job_id} was planned for another geometry"),)
+        changed = [
+            one.name
+            for one in fields(planned)
+            if getattr(planned, one.name) != getattr(job.order.plan, one.name)
+        ]
+        if "units" in changed:
+            changed.append(f"{job.order.plan.units} before, {planned.units} now")
+        return (Refusal("plan.changed", f"{row.job_id}: {', '.join(changed)}"),)
     return ()
 
 
 def _was_here(job: JobDirectory, held: HeldDrive) -> bool:
-    """Whether the job's drive was last seen on this very attachment."""
-    return job.order.drive.attachment == held.drive.attachment or any(
-        getattr(event, "attachment", None) == held.drive.attachment for event in job.events
+    """Whether the job's drive was last seen on this very attachment, and has not left since."""
+    here = held.drive.attachment
+    if not here.boot_id or here.boot_id == UNKNOWN_BOOT or not all(n.diskseq for n in here.nodes):
+        return False
+    seen = [event.attachment for event in job.events if isinstance(event, SessionBegan)]
+    return here == (seen or [job.order.drive.attachment])[-1]
+
+
+def _cut_off(row: InsertionRow) -> InsertionClosed:
+    """The closing of a stay that its command did not live to close."""
+    return InsertionClosed(
+        insertion_id=row.insertion_id,
+        identity_key=row.identity_key,
+        scanned="",
+        bay=row.bay,
+        cause=InsertionEnd.STATION_STOPPED,
+        jobs=(row.job_id,) if row.job_id else (),
+        refusals=(),
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ from nullbay.wipers.bays import bay_of
 from nullbay.wipers.guard import Pin
 from nullbay.wipers.platform.clocksync import kernel_clock_sync
 from nullbay.wipers.platform.discover import find_drive
-from nullbay.wipers.platform.filelock import FileLock
+from nullbay.wipers.platform.filelock import FileLock, LockedError
 from nullbay.wipers.platform.hostfacts import LinuxHostFacts
 from nullbay.wipers.platform.spawn import spawn
 from nullbay.wipers.service import Bench, Host, Placement
 
 LAB_BAY = BayId("lab")
 LAB_PROCESS = "nullbay.lab.process"
+LOCK_PATIENCE_S = 5.0
+LOCK_POLL_S = 0.1
 
 
 class UsageError(NullbayError):
@@ -151,8 +154,8 @@ def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> Stat
     """Everything a wipe needs. Raises ConfigError, JournalError, LockedError, KeyFileError."""
     state = state_dir(arguments, lab=lab)
     settings = load_settings(arguments, state)
-    lock = FileLock(state / "lock", exclusive=False)
     clock = host.clock if host else make_clock()
+    lock = _shared_lock(state, clock)
     station_key, bench_key = keys_of(state, lab=lab)
     records = state / "records"
     if not records.exists():
@@ -170,7 +173,27 @@ def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> Stat
     )
     certifier = Certifier(journal, station, made, clock, records)
     conductor = Conductor(bench, journal, certifier)
+    lock.release()
+    with suppress(LockedError):
+        alone = FileLock(state / "lock", exclusive=True)
+        try:
+            conductor.recover()
+        finally:
+            alone.release()
+    lock = _shared_lock(state, clock)
     return StationParts(state, settings, clock, bench, journal, certifier, conductor, lock)
+
+
+def _shared_lock(state: Path, clock: Clock) -> FileLock:
+    """Beside other commands; one that starts may be tidying up for a moment. Raises LockedError."""
+    until = clock.boottime() + LOCK_PATIENCE_S
+    while True:
+        try:
+            return FileLock(state / "lock", exclusive=False)
+        except LockedError:
+            if clock.boottime() >= until:
+                raise
+        clock.wait_blocking(LOCK_POLL_S)
 
 
 def keys_of(state: Path, *, lab: bool) -> tuple[FileSigner, FileSigner]:

@@ -99,8 +99,8 @@ class SystemClock:
 def read_boot_id() -> str:
     """The kernel's id of this boot, or `unknown` where /proc does not tell."""
     try:
-        return BOOT_ID.read_text("ascii").strip()[:64]
-    except OSError:
+        return BOOT_ID.read_text("ascii").strip()[:64] or UNKNOWN_BOOT
+    except (OSError, UnicodeDecodeError):
         return UNKNOWN_BOOT
 
 

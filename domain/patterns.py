@@ -64,10 +64,13 @@ def parse_pattern(text: str) -> Pattern:
     if text == "keyed":
         return Keyed()
     try:
-        return Repeat(bytes.fromhex(text))
+        unit = bytes.fromhex(text)
+        if unit.hex() == text.lower():  # fromhex skips blanks, which would be a second spelling
+            return Repeat(unit)
     except ValueError:
-        msg = (
-            f"a pass is 'keyed' or 1 to {REPEAT_MAX_BYTES} bytes in hex such as '00' or '924924', "
-            f"not {text[:40]!r}"
-        )
-        raise ValueError(msg) from None
+        pass
+    msg = (
+        f"a pass is 'keyed' or 1 to {REPEAT_MAX_BYTES} bytes in hex such as '00' or '924924', "
+        f"not {text[:40]!r}"
+    )
+    raise ValueError(msg)

@@ -40,10 +40,7 @@ REFUSAL: dict[str, tuple[str, str]] = {
         "put it in a bay, learn the bay, or as root say --outside-bays",
     ),
     "guard.not-a-whole-drive": (
-        (
-            "this is not a whole physical drive (a partition, RAID volume, mapped, network or "
-            "virtual disk)"
-        ),
+        "no whole physical drive but a partition, RAID volume, mapped, network or virtual disk",
         "work on the physical members",
     ),
     "guard.undetermined": (
@@ -115,6 +112,10 @@ NOT_CHOSEN: dict[str, tuple[str, str]] = {
     "technique.not-available": (
         "the drive does not offer it, or was not asked because this build cannot run it",
         "attach the drive directly, or use a build that can run it",
+    ),
+    "technique.other-interface": (
+        "its commands belong to another interface than the one this drive is attached by",
+        "none needed unless the drive is held; then attach it by that interface, if it has one",
     ),
     "technique.not-allowed": (
         "the policy does not allow it",
@@ -291,10 +292,7 @@ VERDICT: dict[str, tuple[str, str]] = {
         "destroy the drive or use a firmware technique",
     ),
     "health.not-compared": (
-        (
-            "the drive counted its retired sectors only before or only after: it is not known "
-            "whether it retired any in between"
-        ),
+        "the drive told only before or only after how many sectors it had retired",
         "run it again; attach the drive directly",
     ),
     "job.aborted": (

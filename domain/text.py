@@ -89,7 +89,7 @@ def _part(character: str) -> str:
 def _is_printable(character: str) -> bool:
     return (
         character.isprintable()
-        and unicodedata.category(character) not in {"Mn", "Me", "Cf"}
+        and unicodedata.category(character)[0] != "M"
         and unicodedata.bidirectional(character) not in {"R", "AL", "AN"}
         and character not in _BLANK_LETTERS + _ELLIPSIS
     )

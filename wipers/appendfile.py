@@ -30,6 +30,7 @@ class BrokenFileError(NullbayError):
 
 
 Fault = Callable[[str], None]
+"""Called with the name of a moment around each durable write; a simulation crashes there."""
 
 
 def no_fault(_: str) -> None:
@@ -42,44 +43,46 @@ class AppendFile:
     def __init__(self, path: Path, *, fault: Fault = no_fault) -> None:
         """Create or check it; cut a torn last record. Raises BrokenFileError.
 
-        `fault` is called with `append`, `torn` and `appended` around each write; a simulation crashes
-        there.
+        `fault` is called with `append`, `torn` and `appended`, each with the file's name, around
+        each write.
         """
         self._path, self._fault = path, fault
         created = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            self.records, good_bytes, self.head = _checked(self._fd, path)
-            if os.fstat(self._fd).st_size != good_bytes:
-                os.ftruncate(self._fd, good_bytes)
+            self.records, self._good_bytes, self.head = _checked(self._fd, path)
+            if os.fstat(self._fd).st_size != self._good_bytes:
+                os.ftruncate(self._fd, self._good_bytes)
                 os.fsync(self._fd)
             if created:
                 sync_directory(path.parent)
-            os.lseek(self._fd, good_bytes, os.SEEK_SET)
         except BaseException:
             os.close(self._fd)
             raise
 
-    def append(self, plain: Any, *, durable: bool = True) -> None:
-        """Write one record; `durable` returns only after it is on the medium."""
+    def append(self, plain: Any) -> None:
+        """Write one record; returns only after it is on the medium.
+
+        A write that fails half-way (disk full) leaves the file as it was for the next one.
+        """
         body = canonical_json(plain)
         if len(body) > RECORD_MAX_BYTES:
             msg = f"a record of {len(body)} bytes is too large for {self._path.name}"
             raise BrokenFileError(msg, next_step="Report this fault")
         head = _digest(self.head, body)
         line = head.encode() + b" " + body + b"\n"
-        self._fault("append")
+        self._fault(f"append {self._path.name}")
         try:
-            self._fault("torn")
+            self._fault(f"torn {self._path.name}")
         except BaseException:
-            _write_all(self._fd, line[: len(line) // 2])
+            _write_all(self._fd, line[: len(line) // 2], self._good_bytes)
             raise
-        _write_all(self._fd, line)
-        if durable:
-            os.fdatasync(self._fd)
+        _write_all(self._fd, line, self._good_bytes)
+        os.fdatasync(self._fd)
+        self._good_bytes += len(line)
         self.head = head
         self.records.append(json.loads(body))
-        self._fault("appended")
+        self._fault(f"appended {self._path.name}")
 
     def close(self) -> None:
         """Close it."""
@@ -106,24 +109,39 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a file at once: written beside it, fsynced, renamed, directory fsynced."""
-    beside = path.with_name(path.name + ".new")
+def write_durably(
+    path: Path, content: bytes, mode: int = 0o600, *, mark: str = "", fault: Fault = no_fault
+) -> None:
+    """Replace a file at once: written beside it, fsynced, renamed, directory fsynced.
+
+    `mark` goes into the name beside it, where two processes may write the same file at a time.
+    `fault` is called with `write`, `torn`, `written` and `renamed`, each with the file's name.
+    """
+    beside = path.with_name(path.name + (f".{mark}" if mark else "") + ".new")
+    fault(f"write {path.name}")
     beside.unlink(missing_ok=True)
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        _write_all(fd, content)
+        try:
+            fault(f"torn {path.name}")
+        except BaseException:
+            _write_all(fd, content[: len(content) // 2], 0)
+            raise
+        _write_all(fd, content, 0)
         os.fsync(fd)
     finally:
         os.close(fd)
+    fault(f"written {path.name}")
     beside.replace(path)
     sync_directory(path.parent)
+    fault(f"renamed {path.name}")
 
 
-def _write_all(fd: int, content: bytes) -> None:
+def _write_all(fd: int, content: bytes, offset: int) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(fd, view) :]
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
 
 
 def _digest(head: str, body: bytes) -> str:
@@ -164,12 +182,11 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 
 def _read_all(fd: int, size: int) -> bytes:
-    os.lseek(fd, 0, os.SEEK_SET)
-    parts = []
-    while size > 0:
-        part = os.read(fd, min(size, 1 << 20))
+    parts, at = [], 0
+    while at < size:
+        part = os.pread(fd, min(size - at, 1 << 20), at)
         if not part:
             break
         parts.append(part)
-        size -= len(part)
+        at += len(part)
     return b"".join(parts)

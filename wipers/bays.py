@@ -11,15 +11,18 @@ from fnmatch import fnmatchcase
 
 from nullbay.domain.drive import Bay, Drive
 from nullbay.domain.ids import BayId
+from nullbay.domain.method import Transport
 
 VIRTUAL = "/sys/devices/virtual/"
+_NOT_IN_A_BACKPLANE = frozenset({Transport.LOOP, Transport.FABRICS, Transport.VIRTIO})
 
 
 def bay_of(drive: Drive, bays: Iterable[Bay]) -> BayId | None:
     """The first bay whose matcher fits; None where the drive is in none."""
     path = drive.attachment.device_path
+    # iSCSI and Fibre Channel disks hang below PCI and platform devices like any other
+    literally = path.startswith(VIRTUAL) or drive.observed.transport in _NOT_IN_A_BACKPLANE
     for bay in bays:
-        fits = path == bay.match if path.startswith(VIRTUAL) else fnmatchcase(path, bay.match)
-        if fits:
+        if path == bay.match if literally else fnmatchcase(path, bay.match):
             return bay.bay_id
     return None

@@ -7,6 +7,8 @@ import threading
 from nullbay.domain.clock import Clock
 
 PAUSE_POLL_S = 0.1
+BLOCKS_PER_S = 8
+LEAST_BLOCK_BYTES = 64 * 1024
 
 
 class Control:
@@ -39,18 +41,36 @@ class Control:
     @property
     def paused(self) -> tuple[str, ...]:
         """Reasons for holding, sorted."""
-        return tuple(sorted(self._pauses))
+        with self._lock:
+            return tuple(sorted(self._pauses))
+
+    @property
+    def holds(self) -> bool:
+        """Whether lanes are to wait now; a stop ends every pause."""
+        return bool(self._pauses) and self.stop_code is None
 
     def set_rate(self, bytes_per_s: int) -> None:
         """0 lifts the limit."""
         with self._lock:
             self._rate, self._allowed_at = bytes_per_s, 0.0
 
+    def block_bytes(self, normal: int) -> int:
+        """How large the next block may be: under a limit small enough that no lane waits for long.
+
+        A power of two from 64 KiB (a physical sector is at most that) to `normal`, which is one.
+        """
+        share = self._rate // BLOCKS_PER_S
+        if not self._rate or share >= normal:
+            return normal
+        return max(min(LEAST_BLOCK_BYTES, normal), 1 << max(0, share.bit_length() - 1))
+
     def account(self, count_bytes: int) -> float:
-        """Seconds to wait after moving that many bytes, so that all lanes together keep the rate."""
+        """Seconds to wait after moving so many bytes: all lanes together keep the rate."""
         if not self._rate:
             return 0.0
         with self._lock:
+            if not self._rate:
+                return 0.0
             now = self._clock.boottime()
             self._allowed_at = max(self._allowed_at, now) + count_bytes / self._rate
             return self._allowed_at - now

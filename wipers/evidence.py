@@ -19,53 +19,79 @@ from nullbay.domain.ranges import RangeSet
 from nullbay.wipers.jobdir import (
     BenchEvent,
     JobDirectory,
-    Resumed,
     SessionBegan,
     SessionEnded,
     StepEnded,
     StepIntended,
+    moment_of,
 )
 from nullbay.wipers.stream import commitment
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a job stands: outcomes that count, sessions so far, the first step still to do (0: none)."""
+    """Where a job stands, by its journal alone, so that it stands the same after a crash.
+
+    Outcomes that count, steps begun, sessions so far, the first step still to do (0: none), and why
+    the job is over (None: a session is still to come).
+    """
 
     sessions: tuple[Session, ...]
     outcomes: tuple[StepOutcome, ...]
     intended: tuple[StepIntended, ...]
     first_step: int
-    failed: bool
+    end: JobEnd | None
 
 
 def standing(job: JobDirectory, now: Stamp) -> Standing:
-    """Replay the events. Starting from zero drops outcomes; a session without an end has crashed."""
+    """Replay the events. A session without an end has crashed.
+
+    Starting from zero drops every outcome, beginning a step again drops its own and all after it.
+    """
     events = job.events
     outcomes: dict[int, StepOutcome] = {}
     intended: dict[int, StepIntended] = {}
     for event in events:
         match event:
-            case Resumed(_, from_zero) if from_zero:
+            case SessionBegan(from_zero=True):
                 outcomes.clear()
                 intended.clear()
             case StepIntended():
+                outcomes = {n: one for n, one in outcomes.items() if n < event.number}
+                intended = {n: one for n, one in intended.items() if n < event.number}
                 intended[event.number] = event
-                outcomes.pop(event.number, None)
             case StepEnded(outcome):
                 outcomes[outcome.number] = outcome
             case _:
                 pass
     done = {number for number, outcome in outcomes.items() if is_done(outcome)}
     todo = [step.number for step in job.order.plan.steps if step.number not in done]
-    failed = any(is_failed(outcome) for outcome in outcomes.values())
+    first_step = min(todo, default=0)
     return Standing(
         sessions=_sessions(events, now),
         outcomes=tuple(outcomes[number] for number in sorted(outcomes)),
         intended=tuple(intended[number] for number in sorted(intended)),
-        first_step=min(todo, default=0),
-        failed=failed,
+        first_step=first_step,
+        end=_end(events, tuple(outcomes.values()), is_all_done=not first_step),
     )
+
+
+def _end(
+    events: tuple[BenchEvent, ...], outcomes: tuple[StepOutcome, ...], *, is_all_done: bool
+) -> JobEnd | None:
+    """Why the job is over; work that is done still needs a session that saw the drive afterwards."""
+    last = events[-1] if events and isinstance(events[-1], SessionEnded) else None
+    codes = {code for outcome in outcomes for code in outcome.codes}
+    codes |= {last.code} if last else set()
+    if "step.aborted" in codes:
+        return JobEnd.ABORTED
+    if "step.deadline" in codes:
+        return JobEnd.DEADLINE
+    if "identity.changed" in codes or any(is_failed(outcome) for outcome in outcomes):
+        return JobEnd.STOPPED_ON_ERRORS
+    if is_all_done and last is not None and last.end is SessionEnd.FINISHED:
+        return JobEnd.COMPLETED
+    return None
 
 
 def is_done(outcome: StepOutcome) -> bool:
@@ -131,30 +157,25 @@ def _interrupted(job: JobDirectory, intent: StepIntended, now: Stamp) -> StepOut
 def _sessions(events: tuple[BenchEvent, ...], now: Stamp) -> tuple[Session, ...]:
     sessions: list[Session] = []
     began: SessionBegan | None = None
-    resumed: Resumed | None = None
-    last_at: Stamp | None = None
+    last_at = now
     for event in events:
         match event:
             case SessionBegan():
                 if began is not None:
-                    sessions.append(_session(began, resumed, None, last_at or event.at))
-                began, resumed = event, None
-            case Resumed():
-                resumed = event
+                    sessions.append(_session(began, None, last_at))
+                began = event
             case SessionEnded() if began is not None:
-                sessions.append(_session(began, resumed, event, event.at))
+                sessions.append(_session(began, event, event.at))
                 began = None
             case _:
                 pass
-        last_at = _at(event) or last_at
+        last_at = moment_of(event)
     if began is not None:
-        sessions.append(_session(began, resumed, None, last_at or now))
+        sessions.append(_session(began, None, last_at))
     return tuple(sessions)
 
 
-def _session(
-    began: SessionBegan, resumed: Resumed | None, ended: SessionEnded | None, at: Stamp
-) -> Session:
+def _session(began: SessionBegan, ended: SessionEnded | None, at: Stamp) -> Session:
     drive = ended.drive if ended else None
     return Session(
         attachment=began.attachment,
@@ -165,16 +186,6 @@ def _session(
         attachment_end=drive.attachment if drive else None,
         end=ended.end if ended else SessionEnd.CRASHED,
         resumed=began.resumed,
-        restarted_from_zero=resumed.from_zero if resumed else False,
-        read_back=resumed.read_back if resumed else None,
+        restarted_from_zero=began.from_zero,
+        read_back=began.read_back,
     )
-
-
-def _at(event: BenchEvent) -> Stamp | None:
-    match event:
-        case StepEnded(outcome):
-            return outcome.ended
-        case Resumed():
-            return None
-        case _:
-            return event.at

@@ -2,17 +2,18 @@
 
 `<state>/jobs/<job>/`, 0700, files 0600: `order` (plan, identity, first observation), `keys` (the two
 secrets of the job), `events`, `ranges` and `exchanges` (append-only, checksummed), `result` (the
-signed transcript). Everything a verdict rests on can be rebuilt from here after a crash.
+signed transcript). Everything a verdict rests on can be rebuilt from here after a crash
+(docs/decisions/crash-safety.md).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Stamp
@@ -37,6 +38,10 @@ from nullbay.wipers.stream import KEY_BYTES
 REWIND_BYTES = 1024 * 1024 * 1024
 ORDER_SCHEMA = "nullbay.order/1"
 FILE_MAX_BYTES = 8 * 1024 * 1024
+HALF_MADE = ".new"
+FLUSHED = "flushed"
+FROM_ZERO = "from-zero"
+RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +57,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class SessionBegan:
-    """Work on an attachment begins."""
+    """Work on an attachment begins, after the read-back where the job is resumed.
+
+    `from_zero`: everything written before counts for nothing from here on.
+    """
 
     kind: ClassVar[str] = "session-began"
     attachment: Attachment
     identity: IdentityKey
     at: Stamp
     resumed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The read-back before resuming; `from_zero` drops everything written before."""
-
-    kind: ClassVar[str] = "resumed"
     read_back: ReadBack | None
     from_zero: bool
 
@@ -98,7 +99,12 @@ class SessionEnded:
     drive: Drive | None
 
 
-BenchEvent: TypeAlias = SessionBegan | Resumed | StepIntended | StepEnded | SessionEnded
+BenchEvent: TypeAlias = SessionBegan | StepIntended | StepEnded | SessionEnded
+
+
+def moment_of(event: BenchEvent) -> Stamp:
+    """When an event happened."""
+    return event.outcome.ended if isinstance(event, StepEnded) else event.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +128,34 @@ class UnwritableRecord:
 
 @dataclass(slots=True)
 class Written:
-    """What the ranges file tells of one step since the last start from zero."""
+    """What the ranges file tells of one step since the last start from zero.
+
+    `flushes` lack what was rewound when the step was resumed, until it is written again; `last` is
+    the last flush, rewound or not.
+    """
 
     flushes: list[RangeRecord] = field(default_factory=list)
+    last: RangeRecord | None = None
     unwritable: list[int] = field(default_factory=list)
+
+    def rewind(self, length: int) -> None:
+        """Take the last bytes out: a drive may have lost what it said was flushed."""
+        rewound = 0
+        while self.flushes and rewound < length:
+            rewound += sum(one.length for one in self.flushes.pop().ranges)
 
 
 class JobDirectory:
     """One job's files, open for appending."""
 
-    def __init__(self, path: Path, *, fault: Fault = no_fault) -> None:
-        """Open an existing directory and check it. Raises MalformedError, BrokenFileError."""
-        self.path, self._fault = path, fault
+    def __init__(
+        self, path: Path, *, rewind_bytes: int = REWIND_BYTES, fault: Fault = no_fault
+    ) -> None:
+        """Open an existing directory and check it. Raises MalformedError, BrokenFileError.
+
+        `rewind_bytes`: how much of what was flushed last is written again on resuming.
+        """
+        self.path, self._rewind_bytes, self._fault = path, rewind_bytes, fault
         self.order = _read_order(path)
         keys = _read_capped(path / "keys")
         if len(keys) != 2 * KEY_BYTES:
@@ -144,30 +166,45 @@ class JobDirectory:
         self._events = AppendFile(path / "events", fault=fault)
         self._ranges = AppendFile(path / "ranges", fault=fault)
         self._exchanges = AppendFile(path / "exchanges", fault=fault)
+        self._happened = [from_plain(BenchEvent, record) for record in self._events.records]
+        self._restart_ranges()
 
     @classmethod
     def create(
-        cls, jobs: Path, order: Order, keys: bytes, *, fault: Fault = no_fault
-    ) -> JobDirectory:
-        """A new job: complete on the medium before anything changes the drive, or not there at all."""
+        cls,
+        jobs: Path,
+        order: Order,
+        keys: bytes,
+        *,
+        rewind_bytes: int = REWIND_BYTES,
+        fault: Fault = no_fault,
+    ) -> Self:
+        """A new job: whole on the medium before anything changes the drive, or not there at all."""
         if not JOB_ID_FORM.fullmatch(order.job_id):
             raise MalformedError("a job id of unknown form")
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path, beside = jobs / order.job_id, jobs / (order.job_id + ".new")
-        fault("create")
+        path, beside = jobs / order.job_id, jobs / (order.job_id + HALF_MADE)
+        fault("create job")
         beside.mkdir(mode=0o700)
-        write_durably(beside / "order", canonical_json(to_plain(order)))
-        write_durably(beside / "keys", keys)
-        sync_directory(beside)
+        write_durably(beside / "order", canonical_json(to_plain(order)), fault=fault)
+        write_durably(beside / "keys", keys, fault=fault)
         beside.rename(path)
         sync_directory(jobs)
-        fault("created")
-        return cls(path, fault=fault)
+        fault("created job")
+        return cls(path, rewind_bytes=rewind_bytes, fault=fault)
 
     @property
     def events(self) -> tuple[BenchEvent, ...]:
         """Everything that happened, in order."""
-        return tuple(from_plain(BenchEvent, record) for record in self._events.records)
+        return tuple(self._happened)
+
+    @property
+    def last_moment(self) -> Stamp:
+        """When something was last journalled of it, in the order of the files."""
+        moments = [self.order.ordered, *map(moment_of, self.events)]
+        flushes = [one for one in self._ranges.records if one.get("kind") == FLUSHED]
+        moments += [from_plain(Stamp, one["at"]) for one in flushes[-1:]]
+        return max(moments, key=lambda one: one.at)
 
     @property
     def exchanges(self) -> tuple[int, str]:
@@ -177,56 +214,57 @@ class JobDirectory:
     def happened(self, event: BenchEvent) -> None:
         """Journal an event durably; returns before the act it allows."""
         self._events.append(to_plain(event))
+        self._happened.append(event)
+        if isinstance(event, SessionBegan):
+            if event.from_zero:
+                self._restart_ranges()
+            elif event.resumed:
+                self._ranges.append({"kind": RESUMED})
 
     def flushed(self, record: RangeRecord) -> None:
         """Journal ranges that are on the medium."""
-        self._ranges.append({"kind": "flushed", **to_plain(record)})
+        self._ranges.append({"kind": FLUSHED, **to_plain(record)})
 
     def unwritable(self, record: UnwritableRecord) -> None:
         """Journal a sector that could not be written."""
         self._ranges.append(to_plain(record))
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Journal an exchange; durable with the next event."""
-        self._exchanges.append(to_plain(exchange), durable=False)
-
-    def restart_ranges(self) -> None:
-        """Everything written so far counts for nothing from here on."""
-        self._ranges.append({"kind": "from-zero"})
+        """Journal an exchange."""
+        self._exchanges.append(to_plain(exchange))
 
     def written(self, number: int) -> Written:
         """What is known of one step."""
         found = Written()
         for record in self._ranges.records:
             kind = record.get("kind")
-            if kind == "from-zero":
+            if kind == FROM_ZERO:
                 found = Written()
+            elif kind == RESUMED:
+                found.rewind(self._rewind_bytes)
             elif record.get("number") == number:
-                if kind == "flushed":
+                if kind == FLUSHED:
                     plain = {key: value for key, value in record.items() if key != "kind"}
-                    found.flushes.append(from_plain(RangeRecord, plain))
+                    found.last = from_plain(RangeRecord, plain)
+                    found.flushes.append(found.last)
                 else:
                     found.unwritable.append(from_plain(UnwritableRecord, record).lba)
         return found
 
     def so_far(self, number: int) -> StepSoFar | None:
-        """Where to resume a step: the last GiB is rewound. None where nothing was flushed."""
+        """Where to resume a step, rewound. None where nothing of it was flushed."""
         written = self.written(number)
-        if not written.flushes:
+        if written.last is None:
             return None
-        kept, rewound = list(written.flushes), 0
-        while kept and rewound < REWIND_BYTES:
-            rewound += sum(one.length for one in kept.pop().ranges)
-        last = max((one for one in written.flushes[-1].ranges), key=lambda one: one.end)
-        flushed = RangeSet(one for record in kept for one in record.ranges)
+        end = max(written.last.ranges, key=lambda one: one.end)
+        written.rewind(self._rewind_bytes)
+        flushed = RangeSet(one for record in written.flushes for one in record.ranges)
         # sectors that failed are tried again: they are missing from the ranges
-        return StepSoFar(number, flushed.frozen(), last, written.flushes[-1].at, SectorList(), 0)
+        return StepSoFar(number, flushed.frozen(), end, written.last.at, SectorList(), 0)
 
     def write_result(self, envelope: bytes) -> None:
         """The signed transcript; its presence means that the work of this job is over."""
-        self._fault("result")
-        write_durably(self.path / "result", envelope)
-        self._fault("result-written")
+        write_durably(self.path / "result", envelope, fault=self._fault)
 
     def result(self) -> bytes | None:
         """The signed transcript, None while the job is open."""
@@ -237,6 +275,13 @@ class JobDirectory:
         """Close every file."""
         for one in (self._events, self._ranges, self._exchanges):
             one.close()
+
+    def _restart_ranges(self) -> None:
+        """Let the ranges begin anew as often as the events say, also where a crash came between."""
+        starts = sum(isinstance(event, SessionBegan) and event.from_zero for event in self.events)
+        marks = sum(record.get("kind") == FROM_ZERO for record in self._ranges.records)
+        for _ in range(marks, starts):
+            self._ranges.append({"kind": FROM_ZERO})
 
 
 def archive_members(path: Path) -> dict[str, bytes]:
@@ -252,15 +297,20 @@ def archive_members(path: Path) -> dict[str, bytes]:
     return members
 
 
-def open_jobs(jobs: Path) -> Sequence[JobId]:
-    """Jobs with a directory, oldest first; half-made ones are removed."""
+def remove_unknown(jobs: Path, known: Collection[JobId]) -> None:
+    """Remove what a crash left of jobs that never began: half-made folders, and those nobody knows.
+
+    Only while nobody else makes jobs. A job is made known before its drive may be changed.
+    """
     if not jobs.is_dir():
-        return ()
-    for half in jobs.glob("*.new"):
-        for file in half.iterdir():
-            file.unlink()
-        half.rmdir()
-    return sorted(JobId(one.name) for one in jobs.iterdir() if JOB_ID_FORM.fullmatch(one.name))
+        return
+    for folder in sorted(jobs.iterdir()):
+        name = folder.name.removesuffix(HALF_MADE)
+        if JOB_ID_FORM.fullmatch(name) and (folder.name != name or name not in known):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+            sync_directory(jobs)
 
 
 def _read_order(path: Path) -> Order:

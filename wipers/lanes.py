@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from nullbay.domain.clock import Clock
@@ -28,7 +29,7 @@ class LaneExecutor(Protocol):
     """Runs lanes to their end."""
 
     async def run(self, lanes: Sequence[Lane]) -> None:
-        """Return when every lane is done; raise the first exception of a lane after all have stopped."""
+        """Return when every lane is done; then raise the first exception of one, if any."""
         ...
 
     async def call(self, function: Callable[[], T]) -> T:
@@ -40,7 +41,7 @@ class ThreadExecutor:
     """A daemon thread for each lane: one stuck in the kernel can be left behind."""
 
     def __init__(self, clock: Clock, enter_lane: Callable[[], object] = lambda: None) -> None:
-        """Waits go through `clock`; `enter_lane` is called in each lane's thread, to drop privileges."""
+        """Waits go through `clock`; `enter_lane` drops privileges, in each lane's thread."""
         self._clock, self._enter_lane = clock, enter_lane
 
     async def run(self, lanes: Sequence[Lane]) -> None:
@@ -54,7 +55,7 @@ class ThreadExecutor:
                 raise result
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Not the default executor: its threads would be joined at exit, and a stuck one never ends."""
+        """Not in the default executor: it joins its threads at exit, and a stuck one never ends."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -67,12 +68,13 @@ class ThreadExecutor:
                 future.set_result(result)  # type: ignore[arg-type]
 
         def work() -> None:
+            result, error = None, None
             try:
                 result = function()
-            except BaseException as error:  # noqa: BLE001 - handed to the awaiting task
-                loop.call_soon_threadsafe(settle, None, error)
-            else:
-                loop.call_soon_threadsafe(settle, result, None)
+            except BaseException as caught:  # noqa: BLE001 - handed to the awaiting task
+                error = caught
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, error)
 
         threading.Thread(target=work, name="lane", daemon=True).start()
         return await future
@@ -85,7 +87,7 @@ class ThreadExecutor:
 
 
 class InlineExecutor:
-    """All lanes on the event loop, one block at a time; the time a block took is slept afterwards."""
+    """All lanes on the event loop, block by block; the time a block took is slept afterwards."""
 
     def __init__(self, clock: Clock, take_owed_s: Callable[[], float]) -> None:
         """`take_owed_s` tells how long the calls since the last asking would have taken."""
@@ -108,3 +110,28 @@ class InlineExecutor:
             return function()
         finally:
             await self._clock.sleep(self._take_owed_s())
+
+
+class TimedCalls:
+    """Single calls to a drive, and how long the oldest has been without an answer."""
+
+    def __init__(self, executor: LaneExecutor, clock: Clock) -> None:
+        """Calls go through `executor`."""
+        self._executor, self._clock = executor, clock
+        self._out: dict[int, float] = {}
+        self._count = 0
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run one."""
+        self._count += 1
+        token = self._count
+        self._out[token] = self._clock.boottime()
+        try:
+            return await self._executor.call(function)
+        finally:
+            del self._out[token]
+
+    def longest_s(self) -> float:
+        """0 while none is out."""
+        started = min(self._out.values(), default=None)
+        return 0.0 if started is None else self._clock.boottime() - started

@@ -1,8 +1,8 @@
 """The overwrite engine: one pass over one unit, in blocks, by lanes (architecture.md section 7).
 
 A range counts as written only after a successful flush of the drive issued after its last write.
-Blocks that fail are split down to one aligned physical sector, retried, and listed; the first sector
-that stays unwritable already decides a Clear, so the pass stops there unless told otherwise.
+Blocks that fail are split down to one aligned physical sector, retried, and listed; the first
+sector that stays unwritable already decides a Clear, so the pass stops there unless told otherwise.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from nullbay.domain.policy import Budgets
 from nullbay.domain.ports import BlockPort, PortError, PortErrorKind
 from nullbay.domain.ranges import ByteRange, RangeSet
 from nullbay.wipers.control import PAUSE_POLL_S, Control
-from nullbay.wipers.platform.buffers import aligned
 from nullbay.wipers.stream import Stream
 
 BLOCK_BYTES = 4 * 1024 * 1024
 LANES = 2
 FLUSH_BYTES = 1024 * 1024 * 1024
 FLUSH_S = 5.0
+
+_OF_A_SECTOR = frozenset({PortErrorKind.MEDIUM, PortErrorKind.OTHER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,10 @@ class OverwritePass:
         flush_s: float = FLUSH_S,
     ) -> None:
         """`already_flushed` are ranges an earlier session wrote and this one does not repeat."""
-        self.port, self.stream, self.budgets, self.control, self.clock = (
-            port,
-            stream,
-            budgets,
-            control,
-            clock,
-        )
-        self._report = report
+        self._port, self._stream, self._budgets = port, stream, budgets
+        self.control, self._clock, self._report = control, clock, report
         self._block_bytes, self._flush_bytes, self._flush_s = block_bytes, flush_bytes, flush_s
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._size = port.geometry.size_bytes
         self._todo = list(already_flushed.missing(0, self._size))
@@ -83,32 +78,31 @@ class OverwritePass:
         self.written_bytes = self.flushed.total_bytes
         self.last_written: ByteRange | None = None
         self.unwritable_count = 0
-        self.unwritable_first: list[int] = []
+        self._unwritable_first: list[int] = []
         self.cured_by_retry = 0
         self.failure: str | None = None
         self.gone = False
         self._in_flight: dict[int, float] = {}
 
     def lanes(self, count: int = LANES) -> tuple[WriteLane, ...]:
-        """Lanes with a buffer each."""
-        return tuple(WriteLane(self, number, self._block_bytes) for number in range(count))
+        """Lanes with a source of bytes each."""
+        return tuple(WriteLane(self, number, self._stream) for number in range(count))
 
     @property
     def unwritable(self) -> SectorList:
         """Sectors that could not be written, the first of them by address."""
         with self._lock:
-            return SectorList(
-                self.unwritable_count, tuple(sorted(self.unwritable_first)[:LISTED_MAX])
-            )
+            return SectorList(self.unwritable_count, tuple(self._unwritable_first))
 
     def longest_in_flight_s(self) -> float:
         """How long the oldest unanswered call to the drive has been out."""
-        with self._lock:
-            started = min(self._in_flight.values(), default=None)
-        return 0.0 if started is None else self.clock.boottime() - started
+        # a copy, made in one step of the interpreter: lanes come and go meanwhile
+        started = min(self._in_flight.copy().values(), default=None)
+        return 0.0 if started is None else self._clock.boottime() - started
 
     def claim(self) -> ByteRange | None:
         """The next block nobody has taken; None when all are taken or the pass stops."""
+        largest = self.control.block_bytes(self._block_bytes)
         with self._lock:
             if self.failure or self.control.stop_code:
                 return None
@@ -118,16 +112,14 @@ class OverwritePass:
                 if start >= part.end:
                     self._index += 1
                     continue
-                border = (start // self._block_bytes + 1) * self._block_bytes
-                end = min(border, part.end)
-                self._at = end
-                return ByteRange(start, end)
+                self._at = min((start // largest + 1) * largest, part.end)
+                return ByteRange(start, self._at)
             return None
 
-    def write(self, lane: int, block: ByteRange, buffer: memoryview) -> None:
+    def write(self, lane: int, block: ByteRange, data: memoryview) -> None:
         """Write one block, split it where it fails, and flush when it is time."""
         try:
-            self._write_split(lane, block.start, buffer)
+            self._write_split(lane, block.start, data)
         except PortError as error:
             self._fail(error)
             return
@@ -135,23 +127,24 @@ class OverwritePass:
             self.flush()
 
     def flush(self) -> None:
-        """Make everything written before this call durable, and report it; failures end the pass."""
+        """Make all that was written before durable, and report it; failures end the pass."""
         with self._flush_lock:
             with self._lock:
                 ranges, self._pending, self._pending_bytes = self._pending, [], 0
-                self._last_flush_s = self.clock.boottime()
+                self._last_flush_s = self._clock.boottime()
             if not ranges or self.gone:
                 return
             token = -1
+            self._in_flight[token] = self._clock.boottime()
             try:
-                self._out(token)
-                self.port.flush()
+                self._port.flush()
             except PortError as error:
                 self._fail(error, code="write.flush-failed")
                 return
             finally:
-                self._back(token)
-            stamp = self.clock.now()
+                del self._in_flight[token]
+            stamp = self._clock.now()
+            self._last_flush_s = self._clock.boottime()
             merged = RangeSet(ranges).frozen()
             with self._lock:
                 for one in merged:
@@ -164,73 +157,73 @@ class OverwritePass:
         if not self.gone:
             self.flush()
 
-    def _write_split(self, lane: int, offset: int, buffer: memoryview) -> None:
+    def _write_split(self, lane: int, offset: int, data: memoryview) -> None:
         try:
-            self._write_once(lane, offset, buffer)
+            self._write_once(lane, offset, data)
         except PortError as error:
-            if error.kind not in {PortErrorKind.MEDIUM, PortErrorKind.OTHER}:
+            if error.kind not in _OF_A_SECTOR:
                 raise
-            physical = self.port.geometry.physical_sector_bytes
-            if len(buffer) > physical:
-                middle = _middle(offset, len(buffer), physical)
-                self._write_split(lane, offset, buffer[:middle])
-                if not (self.failure or self.control.stop_code):
-                    self._write_split(lane, offset + middle, buffer[middle:])
+            physical = self._port.geometry.physical_sector_bytes
+            if offset // physical == (offset + len(data) - 1) // physical:
+                self._retry_sector(lane, offset, data, error)
                 return
-            self._write_sector(lane, offset, buffer, error)
+            middle = _middle(offset, len(data), physical)
+            self._write_split(lane, offset, data[:middle])
+            if not self._stops():
+                self._write_split(lane, offset + middle, data[middle:])
             return
-        with self._lock:
-            done = ByteRange(offset, offset + len(buffer))
-            self._pending.append(done)
-            self._pending_bytes += done.length
-            self.written_bytes += done.length
-            self.last_written = done
+        self._wrote(offset, len(data), cured=False)
 
-    def _write_sector(self, lane: int, offset: int, buffer: memoryview, error: PortError) -> None:
-        for _ in range(self.budgets.write_retries):
-            self.clock.wait_blocking(self.budgets.retry_pause_s)
+    def _retry_sector(self, lane: int, offset: int, data: memoryview, error: PortError) -> None:
+        """One physical sector, or as much of it as there is, until it is written or given up."""
+        for _ in range(self._budgets.write_retries):
+            self._clock.wait_blocking(self._budgets.retry_pause_s)
+            if self.control.stop_code:
+                return  # neither written nor known to be unwritable
             try:
-                self._write_once(lane, offset, buffer)
+                self._write_once(lane, offset, data)
             except PortError as again:
-                if again.kind not in {PortErrorKind.MEDIUM, PortErrorKind.OTHER}:
+                if again.kind not in _OF_A_SECTOR:
                     raise
                 error = again
-                continue
-            with self._lock:
-                self._pending.append(ByteRange(offset, offset + len(buffer)))
-                self._pending_bytes += len(buffer)
-                self.written_bytes += len(buffer)
-                self.cured_by_retry += 1
-            return
-        logical = self.port.geometry.logical_sector_bytes
-        lbas = range(offset // logical, (offset + len(buffer)) // logical)
+            else:
+                self._wrote(offset, len(data), cured=True)
+                return
+        logical = self._port.geometry.logical_sector_bytes
+        lbas = range(offset // logical, (offset + len(data)) // logical)
         with self._lock:
             self.unwritable_count += len(lbas)
-            self.unwritable_first = sorted({*self.unwritable_first, *lbas})[:LISTED_MAX]
-            if not self.budgets.continue_past_unwritable:
+            self._unwritable_first = sorted({*self._unwritable_first, *lbas})[:LISTED_MAX]
+            if not self._budgets.continue_past_unwritable:
                 self.failure = self.failure or "write.unwritable-sector"
         for lba in lbas:
             self._report(Unwritable(lba, error.errno))
 
-    def _write_once(self, lane: int, offset: int, buffer: memoryview) -> None:
-        self._out(lane)
+    def _wrote(self, offset: int, length: int, *, cured: bool) -> None:
+        done = ByteRange(offset, offset + length)
+        with self._lock:
+            self._pending.append(done)
+            self._pending_bytes += length
+            self.written_bytes += length
+            self.last_written = done
+            self.cured_by_retry += cured
+
+    def _write_once(self, lane: int, offset: int, data: memoryview) -> None:
+        self._in_flight[lane] = self._clock.boottime()
         try:
-            self.port.write_from(offset, buffer)
+            self._port.write_from(offset, data)
         finally:
-            self._back(lane)
-
-    def _out(self, token: int) -> None:
-        with self._lock:
-            self._in_flight[token] = self.clock.boottime()
-
-    def _back(self, token: int) -> None:
-        with self._lock:
-            self._in_flight.pop(token, None)
+            del self._in_flight[lane]
 
     def _is_flush_due(self) -> bool:
-        with self._lock:
-            overdue = self.clock.boottime() - self._last_flush_s >= self._flush_s
-            return self._pending_bytes >= self._flush_bytes or (overdue and self._pending_bytes > 0)
+        """Asked by every lane after every block; while one lane flushes, the others go on."""
+        if not self._pending_bytes or self._flush_lock.locked():
+            return False
+        overdue = self._clock.boottime() - self._last_flush_s >= self._flush_s
+        return overdue or self._pending_bytes >= self._flush_bytes
+
+    def _stops(self) -> bool:
+        return bool(self.failure or self.control.stop_code)
 
     def _fail(self, error: PortError, code: str | None = None) -> None:
         codes = {
@@ -247,33 +240,21 @@ class OverwritePass:
 
 
 class WriteLane:
-    """One lane of a pass: claims a block, fills its buffer, writes."""
+    """One lane of a pass: claims a block, takes its bytes from the stream, writes."""
 
-    def __init__(self, owner: OverwritePass, number: int, block_bytes: int) -> None:
-        """One page-aligned buffer of a block."""
-        self._pass, self._number = owner, number
-        self._buffer = aligned(block_bytes)
-        self._held: tuple[int, int] | None = None
+    def __init__(self, owner: OverwritePass, number: int, stream: Stream) -> None:
+        """Its own source, because cipher contexts are not shared."""
+        self._pass, self._number, self._source = owner, number, stream.source()
 
     def step(self) -> float | None:
         """One block; waits while paused."""
         control = self._pass.control
-        if control.paused and not control.stop_code:
+        if control.holds:
             return PAUSE_POLL_S
         block = self._pass.claim()
         if block is None:
             return None
-        view = self._buffer[: block.length]
-        phase = self._pass.stream.phase(block.start)
-        if (
-            phase is None
-            or self._held is None
-            or self._held[0] != phase
-            or self._held[1] < block.length
-        ):
-            self._pass.stream.fill(block.start, view)
-            self._held = None if phase is None else (phase, block.length)
-        self._pass.write(self._number, block, view)
+        self._pass.write(self._number, block, self._source.take(block.start, block.length))
         return control.account(block.length)
 
 

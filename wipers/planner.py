@@ -34,6 +34,22 @@ _SPEED_BYTES_PER_S = {
 _LINK_SPEED_BYTES_PER_S = {Transport.NVME: 1_500_000_000, Transport.USB: 100_000_000}
 IMPLEMENTED = frozenset({Technique.HOST_OVERWRITE})
 
+# Which commands can reach a drive at all, by the first word of a technique's name. Overwriting
+# needs none of them. A USB bridge may pass any on; what is not known is not ruled out.
+_ANY_INTERFACE = frozenset({"ata", "scsi", "nvme", "tcg"})
+_INTERFACES = {
+    Transport.SATA: frozenset({"ata", "tcg"}),
+    Transport.SAS: frozenset({"scsi", "tcg"}),
+    Transport.SCSI: frozenset({"scsi", "tcg"}),
+    Transport.NVME: frozenset({"nvme", "tcg"}),
+    Transport.FABRICS: frozenset({"scsi", "nvme", "tcg"}),
+    Transport.USB: _ANY_INTERFACE,
+    Transport.UNKNOWN: _ANY_INTERFACE,
+    Transport.MMC: frozenset[str](),
+    Transport.VIRTIO: frozenset[str](),
+    Transport.LOOP: frozenset[str](),
+}
+
 
 def plan(drive: Drive, policy: Policy, lot: Lot | None = None) -> SanitizationPlan | Held:
     """What to do with this drive under this policy for this lot, or why nothing will be done.
@@ -78,9 +94,9 @@ def _refusals(drive: Drive) -> list[Refusal]:
         found.append(
             Refusal("plan.size-zero", f"{len(observed.units)} units, {observed.size_bytes} bytes")
         )
-    for unit in observed.units:
-        if unit.read_only:
-            found.append(Refusal("plan.read-only", show(unit.unit_id)))
+    found += [
+        Refusal("plan.read-only", show(unit.unit_id)) for unit in observed.units if unit.read_only
+    ]
     if not observed.hidden_areas:
         found.append(Refusal("plan.hidden-areas-unknown", "never asked"))
     for area in observed.hidden_areas:
@@ -109,6 +125,9 @@ def _choose(
                     technique, "technique.cannot-destroy", "only destruction satisfies this lot"
                 )
             )
+        elif capability is None and not _fits(technique, drive.observed.transport):
+            told = f"the drive is attached by {drive.observed.transport}"
+            left.append(NotChosen(technique, "technique.other-interface", told))
         elif not reached.satisfies(required):
             left.append(
                 NotChosen(technique, "technique.below-method", f"reaches {reached} on {media}")
@@ -127,6 +146,12 @@ def _choose(
         code = "technique.not-allowed" if reached.satisfies(required) else "technique.below-method"
         left.append(NotChosen(Technique.HOST_OVERWRITE, code, f"reaches {reached} on {media}"))
     return chosen, tuple(left)
+
+
+def _fits(technique: Technique, transport: Transport) -> bool:
+    """Whether the technique's commands exist on that interface."""
+    interface = technique.value.partition("-")[0]
+    return interface not in _ANY_INTERFACE or interface in _INTERFACES[transport]
 
 
 def _steps(drive: Drive, policy: Policy) -> tuple[Step, ...]:
@@ -181,7 +206,7 @@ def _overwrite(
 
 def _limitations(drive: Drive, policy: Policy) -> tuple[str, ...]:
     """What this plan cannot show, as codes; printed on the document."""
-    codes = ["limit.translation-layer", "limit.spare-areas", "limit.station-word"]
+    codes = ["limit.translation-layer", "limit.spare-areas", "limit.no-fua", "limit.station-word"]
     if drive.observed.media is MediaKind.VIRTUAL:
         codes.append("limit.virtual-medium")
     if policy.final_state is FinalState.DEALLOCATED:

@@ -8,8 +8,9 @@ itself and executes only that.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -17,30 +18,25 @@ from nullbay.domain.clock import Clock
 from nullbay.domain.drive import Drive
 from nullbay.domain.errors import MalformedError, NullbayError
 from nullbay.domain.ids import BayId, JobId, job_id
-from nullbay.domain.outcome import JobEnd, SessionEnd
-from nullbay.domain.plan import Refusal, SanitizationPlan
+from nullbay.domain.outcome import JobEnd
+from nullbay.domain.plan import OverwriteStep, Refusal, SanitizationPlan
 from nullbay.domain.ports import HostFacts
 from nullbay.domain.record import Build, Transcript
+from nullbay.domain.text import show
+from nullbay.domain.timeline import may_have_been_away
 from nullbay.wipers import protocol as p
 from nullbay.wipers.appendfile import Fault, no_fault
 from nullbay.wipers.channel import Channel, ChannelClosedError
 from nullbay.wipers.evidence import evidence, standing
 from nullbay.wipers.guard import GuardQuestion, Pin, refusals
-from nullbay.wipers.jobdir import (
-    JobDirectory,
-    Order,
-    RangeRecord,
-    Resumed,
-    SessionBegan,
-    SessionEnded,
-    StepEnded,
-    StepIntended,
-    UnwritableRecord,
-)
+from nullbay.wipers.hearing import Hearing, SessionResult
+from nullbay.wipers.jobdir import REWIND_BYTES, JobDirectory, Order, remove_unknown
 from nullbay.wipers.stream import KEY_BYTES
 
 OPEN_TIMEOUT_S = 120.0
 SILENCE_MARGIN_S = 60.0
+RELEASE_S = 10.0
+REOPEN_S = 0.25
 
 
 class RefusedError(NullbayError):
@@ -96,22 +92,19 @@ class HeldDrive:
     device: str
     drive: Drive
     process: DriveProcess
+    clock: Clock
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Let go of it and wait until it is free for others; one that does not is killed."""
         try:
-            await self.process.channel.send(p.Close())
+            async with self.clock.timeout(RELEASE_S):
+                await self.process.channel.send(p.Close())
+                while True:
+                    await self.process.channel.receive()
         except ChannelClosedError:
+            return
+        except (TimeoutError, MalformedError):
             self.process.kill()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionResult:
-    """How a session ended; `same_drive` False: the read-back says this is not the job's drive."""
-
-    end: SessionEnd
-    code: str
-    same_drive: bool = True
 
 
 Listener = Callable[[p.FromDrive], object]
@@ -121,17 +114,40 @@ class Bench:
     """Opens, works, concludes. `jobs` is the folder of job directories."""
 
     def __init__(
-        self, jobs: Path, host: Host, build: Build, placement: Placement, *, fault: Fault = no_fault
+        self,
+        jobs: Path,
+        host: Host,
+        build: Build,
+        placement: Placement,
+        *,
+        draw: Callable[[int], bytes] = secrets.token_bytes,
+        rewind_bytes: int = REWIND_BYTES,
+        fault: Fault = no_fault,
     ) -> None:
-        """Nothing is touched yet."""
+        """Nothing is touched yet. `draw` gives the bytes of keys and job ids."""
         self._jobs, self._host, self._build, self._placement = jobs, host, build, placement
-        self._fault = fault
+        self._draw, self._rewind_bytes, self._fault = draw, rewind_bytes, fault
 
-    async def open(self, device: str, confirm: str | None = None) -> HeldDrive:
+    async def open(
+        self, device: str, confirm: str | None = None, *, patience_s: float = 0.0
+    ) -> HeldDrive:
         """Guard, open, let the drive say who it is, guard again. Raises RefusedError.
 
         `confirm` is what a person typed and must be this drive's text; WrongConfirmationError.
+        A drive that is held elsewhere may become free within `patience_s`: the drive process of a
+        dead bench lets go of it at its next block.
         """
+        until = self._host.clock.boottime() + patience_s
+        while True:
+            try:
+                return await self._open_once(device, confirm)
+            except RefusedError as error:
+                is_held = {one.code for one in error.refusals} == {"guard.open-elsewhere"}
+                if not is_held or self._host.clock.boottime() >= until:
+                    raise
+            await self._host.clock.sleep(REOPEN_S)
+
+    async def _open_once(self, device: str, confirm: str | None) -> HeldDrive:
         seen = self._host.find(device)
         self._guard(seen)
         if confirm is not None and confirm != seen.confirm:
@@ -146,24 +162,24 @@ class Bench:
                 await process.channel.send(p.Hello(p.PROTOCOL, self._build.version))
                 await process.channel.send(p.Open(device))
                 answer = await process.channel.receive()
-        except TimeoutError:
+        except (TimeoutError, ChannelClosedError, MalformedError) as error:
             process.kill()
-            refusal = Refusal(
-                "guard.undetermined", f"the drive did not answer within {OPEN_TIMEOUT_S:.0f} s"
-            )
-            raise RefusedError((refusal,), seen) from None
+            why = str(error) or f"the drive did not answer within {OPEN_TIMEOUT_S:.0f} s"
+            raise RefusedError((Refusal("guard.undetermined", show(why)),), seen) from None
         except BaseException:
             process.kill()
             raise
         match answer:
-            case p.Opened(drive):
-                held = HeldDrive(device, drive, process)
+            case p.Opened(said):
+                drive = _placed(said, self._placement)
+                held = HeldDrive(device, drive, process, self._host.clock)
             case p.Refused(found):
-                await HeldDrive(device, seen, process).close()
+                await HeldDrive(device, seen, process, self._host.clock).close()
                 raise RefusedError(found, seen)
             case _:
                 process.kill()
-                raise MalformedError("the drive process answered out of order")
+                why = "the drive process answered out of order"
+                raise RefusedError((Refusal("guard.undetermined", why),), seen)
         try:
             self._compare(seen, drive)
             self._guard(drive)
@@ -175,13 +191,15 @@ class Bench:
     def create(self, held: HeldDrive, plan: SanitizationPlan) -> JobDirectory:
         """A new job for a held drive and the plan derived from it; keys are drawn here."""
         now = self._host.clock.now()
-        keys = secrets.token_bytes(2 * KEY_BYTES)
-        order = Order(job_id(now.at, secrets.token_bytes(6)), plan, held.drive, now)
-        return JobDirectory.create(self._jobs, order, keys, fault=self._fault)
+        keys = self._draw(2 * KEY_BYTES)
+        order = Order(job_id(now.at, self._draw(6)), plan, held.drive, now)
+        return JobDirectory.create(
+            self._jobs, order, keys, rewind_bytes=self._rewind_bytes, fault=self._fault
+        )
 
     def job(self, job: JobId) -> JobDirectory:
         """An existing job."""
-        return JobDirectory(self._jobs / job, fault=self._fault)
+        return JobDirectory(self._jobs / job, rewind_bytes=self._rewind_bytes, fault=self._fault)
 
     async def work(
         self,
@@ -191,28 +209,40 @@ class Bench:
         *,
         rate_limit_bytes_per_s: int = 0,
     ) -> SessionResult:
-        """One session: from where the job stands to its end, the drive's departure, or a stop."""
-        order = self._execute(job, held.drive, rate_limit_bytes_per_s)
-        if order is None:
-            return SessionResult(SessionEnd.FINISHED, "")
-        session = _Session(
-            self._host.clock, job, held, resumed=order.so_far is not None or order.prove_same
+        """One session: from where the job stands to its end, the drive's departure, or a stop.
+
+        Whatever a drive process does, this returns within the job's deadline: what it says is
+        refused where it cannot be, and silence is taken for a crash.
+        """
+        clock, budgets = self._host.clock, job.order.plan.budgets
+        order, from_zero = self._execute(job, held.drive, rate_limit_bytes_per_s)
+        hearing = Hearing(
+            clock,
+            job,
+            held.drive,
+            order,
+            lambda one: _placed(one, self._placement),
+            from_zero=from_zero,
         )
-        silence_s = job.order.plan.budgets.stall_s + SILENCE_MARGIN_S
+        silence_s = budgets.stall_s + SILENCE_MARGIN_S
+        until = clock.boottime() + budgets.deadline_s + silence_s
         try:
             await held.process.channel.send(order)
             while True:
-                async with self._host.clock.timeout(silence_s):
+                async with clock.timeout(max(0.0, min(silence_s, until - clock.boottime()))):
                     message = await held.process.channel.receive()
-                result = await session.take(message)
+                answer = hearing.take(message)
                 listener(message)
-                if result is not None:
-                    return result
-        except (TimeoutError, ChannelClosedError, MalformedError) as error:
-            code = "write.stalled" if isinstance(error, TimeoutError) else "step.crashed"
-            held.process.kill()
-            session.crashed(code)
-            return SessionResult(SessionEnd.CRASHED, code)
+                if isinstance(answer, SessionResult):
+                    return answer
+                if answer is not None:
+                    await held.process.channel.send(answer)
+        except (ChannelClosedError, MalformedError):
+            code = "step.crashed"
+        except TimeoutError:
+            code = "step.deadline" if clock.boottime() >= until else "write.stalled"
+        held.process.kill()
+        return hearing.crashed(code)
 
     async def recheck(self, held: HeldDrive, order: p.Recheck, listener: Listener) -> p.Rechecked:
         """Compare a drive with what a job wrote on it. Raises ChannelClosedError, TimeoutError."""
@@ -235,42 +265,61 @@ class Bench:
             job.write_result(result)
         return result
 
-    def end_of(self, job: JobDirectory, result: SessionResult) -> JobEnd | None:
-        """Why the job is over after this session; None while it may be resumed."""
-        stands = standing(job, self._host.clock.now())
-        if result.code == "step.deadline":
-            return JobEnd.DEADLINE
-        if result.end is SessionEnd.ABORTED:
-            return JobEnd.ABORTED
-        if result.code == "identity.changed" and result.same_drive:
-            return JobEnd.STOPPED_ON_ERRORS
-        if result.end is SessionEnd.FINISHED:
-            return (
-                JobEnd.COMPLETED
-                if not stands.failed and not stands.first_step
-                else JobEnd.STOPPED_ON_ERRORS
-            )
-        return None
+    def end_of(self, job: JobDirectory) -> JobEnd | None:
+        """Why the job is over, by what is journalled; None while a session is to come."""
+        return standing(job, self._host.clock.now()).end
 
-    def _execute(self, job: JobDirectory, drive: Drive, rate: int) -> p.Execute | None:
-        """The order for the rest of a job; None when nothing is left to do."""
-        stands = standing(job, self._host.clock.now())
-        if stands.failed or not stands.first_step:
-            return None
-        before = stands.sessions
-        away = any(
-            one.attachment != drive.attachment or one.end is SessionEnd.DRIVE_GONE for one in before
+    def is_forgotten(self, job: JobDirectory) -> bool:
+        """Whether an open job has waited for its drive for longer than its policy allows."""
+        if job.result() is not None:
+            return False
+        patience = timedelta(seconds=job.order.plan.budgets.absent_deadline_s)
+        now = datetime.fromisoformat(self._host.clock.now().at)
+        try:
+            return now - datetime.fromisoformat(job.last_moment.at) > patience
+        except (ValueError, TypeError):  # a moment that a drive process made up
+            return False
+
+    def remove_unknown(self, known: Collection[JobId]) -> None:
+        """Remove folders of jobs that a crash kept from beginning. Only while nobody makes jobs."""
+        remove_unknown(self._jobs, known)
+
+    def _execute(self, job: JobDirectory, drive: Drive, rate: int) -> tuple[p.Execute, bool]:
+        """The order for the rest of a job, and whether it starts the job again.
+
+        After an absence every unit is verified in full, so the last pass over it is done again from
+        where it may be resumed. Where all is done, nothing is left but to look at the drive. A
+        drive without a name of its own proves by its content that it is the job's; where there is
+        nothing to prove it by, it stayed in its place, and the job starts again.
+        """
+        now, plan = self._host.clock.now(), job.order.plan
+        stands = standing(job, now)
+        away = (
+            may_have_been_away(stands.sessions, drive.attachment)
+            or any(one.started.boot_id != now.boot_id for one in stands.sessions)
+            or job.order.drive.attachment != drive.attachment
         )
-        return p.Execute(
-            plan=job.order.plan,
+        named = is_named(drive) and is_named(job.order.drive)
+        first_step = stands.first_step or max(step.number for step in plan.steps) + 1
+        if away:
+            last_passes = {
+                step.unit_id: step.number for step in plan.steps if isinstance(step, OverwriteStep)
+            }
+            first_step = min(first_step, *last_passes.values())
+        so_far = job.so_far(first_step)
+        is_begun = bool(stands.sessions and stands.first_step)
+        from_zero = is_begun and not (named or away or so_far)
+        order = p.Execute(
+            plan=plan,
             job_key=job.job_key,
             finding_key=job.finding_key,
-            first_step=stands.first_step,
-            so_far=job.so_far(stands.first_step),
+            first_step=min(step.number for step in plan.steps) if from_zero else first_step,
+            so_far=so_far,
             full_verification=away,
-            prove_same=away and not drive.identity.is_strong,
-            rate_limit_bytes_per_s=rate or job.order.plan.budgets.rate_limit_bytes_per_s,
+            prove_same=away and not named,
+            rate_limit_bytes_per_s=rate or plan.budgets.rate_limit_bytes_per_s,
         )
+        return order, from_zero
 
     def _guard(self, drive: Drive) -> None:
         question = GuardQuestion(
@@ -290,59 +339,11 @@ class Bench:
             raise RefusedError((Refusal("identity.changed", "the device nodes changed"),), opened)
 
 
-class _Session:
-    """Journals what a drive process says, in the order in which it says it."""
+def is_named(drive: Drive) -> bool:
+    """Whether its serial tells it from every other drive; else only its content can."""
+    return bool(drive.identity.serial) and not drive.serial_shared
 
-    def __init__(self, clock: Clock, job: JobDirectory, held: HeldDrive, *, resumed: bool) -> None:
-        self._clock, self._job, self._held, self._resumed = clock, job, held, resumed
-        self._began = False
-        self._is_other_drive = False
 
-    async def take(self, message: object) -> SessionResult | None:
-        """Journal one message; the result when it was the last."""
-        match message:
-            case p.Resuming(found, from_zero):
-                if not from_zero and not (found and found.is_match):
-                    self._is_other_drive = True
-                    return None
-                self._begin()
-                self._job.happened(Resumed(found, from_zero))
-                if from_zero:
-                    self._job.restart_ranges()
-            case p.Intent(number, at):
-                self._begin()
-                self._job.happened(StepIntended(number, at))
-                await self._held.process.channel.send(p.Acknowledged(number))
-            case p.RangesFlushed(number, ranges, at):
-                self._job.flushed(RangeRecord(number, ranges, at))
-            case p.SectorUnwritable(number, lba, errno):
-                self._job.unwritable(UnwritableRecord(number, lba, errno))
-            case p.Exchanged(exchange):
-                self._job.exchanged(exchange)
-            case p.StepOver(outcome):
-                self._job.happened(StepEnded(outcome))
-            case p.SessionDone(code=code) if self._is_other_drive:
-                return SessionResult(SessionEnd.STOPPED, code, same_drive=False)
-            case p.SessionDone(end, code, drive, at):
-                self._begin()
-                self._job.happened(SessionEnded(SessionEnd(end), code, at, drive))
-                return SessionResult(SessionEnd(end), code)
-            case p.Progress():
-                pass
-            case other:
-                raise MalformedError(f"{type(other).__name__} from a drive process out of order")
-        return None
-
-    def crashed(self, code: str) -> None:
-        """The process is gone or silent."""
-        self._begin()
-        self._job.happened(SessionEnded(SessionEnd.CRASHED, code, self._clock.now(), None))
-
-    def _begin(self) -> None:
-        if not self._began:
-            self._began = True
-            drive = self._held.drive
-            now = self._clock.now()
-            self._job.happened(
-                SessionBegan(drive.attachment, drive.identity.key, now, self._resumed)
-            )
+def _placed(drive: Drive, placement: Placement) -> Drive:
+    """A drive process does not know the bays: the bench does."""
+    return replace(drive, attachment=replace(drive.attachment, bay=placement.bay_of(drive)))

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nullbay.domain.clock import Clock
 from nullbay.domain.drive import Drive
 from nullbay.domain.errors import NullbayError
-from nullbay.domain.outcome import Exchange, OutcomeKind, SessionEnd, StepOutcome
+from nullbay.domain.outcome import Exchange, OutcomeKind, ReadBack, SessionEnd, StepOutcome
 from nullbay.domain.plan import DeallocateStep, OverwriteStep, Refusal
 from nullbay.domain.ports import DriveAccess, PortError, PortErrorKind
+from nullbay.domain.text import show
 from nullbay.wipers import protocol as p
 from nullbay.wipers.channel import Channel, ChannelClosedError
 from nullbay.wipers.control import Control
-from nullbay.wipers.lanes import LaneExecutor
-from nullbay.wipers.readback import read_back
-from nullbay.wipers.steps import StepRun, StepWork
+from nullbay.wipers.lanes import LaneExecutor, TimedCalls
+from nullbay.wipers.readback import ReadBackRun
+from nullbay.wipers.steps import Sizes, StepRun, StepWork
 from nullbay.wipers.stream import stream_of
 from nullbay.wipers.verify import BLOCK_BYTES, ReadingRule, Verification
 
 WATCH_S = 0.25
 TEMPERATURE_S = 10.0
+_GONE = (SessionEnd.DRIVE_GONE, "drive.gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Surroundings:
     open_drive: Callable[[str], DriveAccess]
     build: str
     draw_seed: Callable[[int], bytes] = secrets.token_bytes
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 class DriveSession:
@@ -49,35 +52,40 @@ class DriveSession:
         """Nothing is opened before the Hello of the peer."""
         self._channel, self._around = channel, around
         self._clock = around.clock
+        self._calls = TimedCalls(around.executor, around.clock)
         self._access: DriveAccess | None = None
         self._control = Control(around.clock)
-        self._acknowledged: asyncio.Queue[int] = asyncio.Queue(8)
+        self._acknowledged: asyncio.Queue[int | None] = asyncio.Queue()
         self._sequence = 0
         self._run: StepRun | None = None
+        self._reading_back: ReadBackRun | None = None
         self._temperature: int | None = None
 
     async def serve(self) -> None:
-        """Until Close, or until the peer is gone: then stop at the next block and let go of the drive."""
+        """Until Close, or until the peer is gone: then stop at the next block and let go of the drive.
+
+        A fault of this code ends it as well: the peer sees the channel close.
+        """
         work: asyncio.Task[None] | None = None
         try:
             await self._channel.send(p.Hello(p.PROTOCOL, self._around.build))
             p.require_hello(await self._channel.receive())
             while True:
                 match await self._channel.receive():
-                    case p.Open(device):
+                    case p.Open(device) if work is None or work.done():
                         await self._open(device)
                     case p.Execute() as order if self._access is not None and (
                         work is None or work.done()
                     ):
                         self._control = Control(self._clock, order.rate_limit_bytes_per_s)
-                        work = asyncio.create_task(self._execute(self._access, order))
+                        work = self._start(self._execute(self._access, order))
                     case p.Recheck() as order if self._access is not None and (
                         work is None or work.done()
                     ):
                         self._control = Control(self._clock)
-                        work = asyncio.create_task(self._recheck(self._access, order))
+                        work = self._start(self._recheck(self._access, order))
                     case p.Acknowledged(number):
-                        await self._acknowledged.put(number)
+                        self._acknowledged.put_nowait(number)
                     case p.Pause():
                         self._control.pause("operator")
                     case p.Continue():
@@ -95,27 +103,38 @@ class DriveSession:
             self._control.stop("step.interrupted")
         finally:
             self._control.stop("step.interrupted")
-            if work is not None:
-                with suppress(ChannelClosedError):
-                    await work
-            if self._access is not None:
-                with suppress(PortError):
-                    self._access.close()
-            self._channel.close()
+            self._acknowledged.put_nowait(None)
+            try:
+                if work is not None:
+                    with suppress(ChannelClosedError):
+                        await work
+            finally:
+                if self._access is not None:
+                    with suppress(PortError):
+                        self._access.close()
+                self._channel.close()
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Work that fails by a fault of this code must not leave the peer waiting."""
+
+        def look(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or task.exception() is not None:
+                self._channel.close()
+
+        self._acknowledged = asyncio.Queue()
+        task = asyncio.create_task(work)
+        task.add_done_callback(look)
+        return task
 
     async def _open(self, device: str) -> None:
         if self._access is not None:
             self._access.close()
             self._access = None
         try:
-            self._access = await self._around.executor.call(lambda: self._around.open_drive(device))
-            drive = await self._around.executor.call(self._access.observe)
-        except PortError as error:
-            code = "drive.gone" if error.kind is PortErrorKind.GONE else "guard.undetermined"
-            await self._channel.send(p.Refused((Refusal(code, str(error)[:200]),)))
+            self._access = await self._calls.call(lambda: self._around.open_drive(device))
+            drive = await self._calls.call(self._access.observe)
         except NullbayError as error:
-            refusal = getattr(error, "refusal", None) or Refusal(error.code, str(error)[:200])
-            await self._channel.send(p.Refused((refusal,)))
+            await self._channel.send(p.Refused((_refusal_of(error),)))
         else:
             await self._channel.send(p.Opened(drive))
 
@@ -127,50 +146,61 @@ class DriveSession:
         try:
             end, code = await self._steps(access, order)
         except PortError as error:
-            gone = error.kind is PortErrorKind.GONE
-            end, code = (
-                (SessionEnd.DRIVE_GONE, "drive.gone")
-                if gone
-                else (SessionEnd.STOPPED, "drive.error")
-            )
+            is_gone = error.kind is PortErrorKind.GONE
+            end, code = _GONE if is_gone else (SessionEnd.STOPPED, "drive.error")
         finally:
             for watch in watches:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
         drive = await self._observe(access) if code != "write.stalled" else None
+        if drive is None and (end, code) == (SessionEnd.FINISHED, ""):
+            # all is done, and then it did not answer: nobody saw it afterwards
+            end, code = _GONE
         await self._channel.send(p.SessionDone(end, code, drive, self._clock.now()))
 
     async def _steps(self, access: DriveAccess, order: p.Execute) -> tuple[SessionEnd, str]:
         steps = [step for step in order.plan.steps if step.number >= order.first_step]
         so_far = order.so_far
         if so_far is not None or order.prove_same:
-            proceed, so_far, restarted = await self._resume(access, order)
-            if not proceed:
+            found = await self._read_back(access, order)
+            if code := self._control.stop_code:
+                return _cut_short(code)
+            is_match = found is not None and found.is_match
+            from_zero = not is_match and not order.prove_same
+            await self._channel.send(p.Resuming(found, from_zero=from_zero))
+            if from_zero:
+                so_far, steps = None, list(order.plan.steps)
+            elif not is_match:
                 return SessionEnd.STOPPED, "identity.changed"
-            if restarted:
-                steps = list(order.plan.steps)
         for step in steps:
             mine = so_far if so_far is not None and so_far.number == step.number else None
             drive = await self._observe(access)
             if drive is None:
-                return SessionEnd.DRIVE_GONE, "drive.gone"
+                return _GONE
             if drive.identity.key != order.plan.identity_key:
                 return SessionEnd.STOPPED, "identity.changed"
+            if code := self._control.stop_code:
+                return _cut_short(code)
             await self._say(step.unit_id, "identity", drive.identity.key, "")
             await self._channel.send(p.Intent(step.number, self._clock.now()))
-            while await self._acknowledged.get() != step.number:
-                pass
+            await self._allowed(step.number)
             outcome = await self._one_step(access, order, step.number, mine)
             if outcome.codes == ("step.interrupted",):
-                return SessionEnd.STOPPED, "step.interrupted"
+                return _cut_short("step.interrupted")
             if outcome.kind is OutcomeKind.INTERRUPTED and "drive.gone" in outcome.codes:
-                return SessionEnd.DRIVE_GONE, "drive.gone"
+                return _GONE
             await self._channel.send(p.StepOver(outcome))
             if "step.aborted" in outcome.codes:
-                return SessionEnd.ABORTED, "step.aborted"
+                return _cut_short("step.aborted")
             if outcome.kind is not OutcomeKind.SUCCEEDED or _found_residue(outcome):
                 return SessionEnd.FINISHED, (*outcome.codes, "verification.mismatch")[0]
         return SessionEnd.FINISHED, ""
+
+    async def _allowed(self, number: int) -> None:
+        """Until the intent is journalled. Raises ChannelClosedError if the peer went away instead."""
+        while (got := await self._acknowledged.get()) != number:
+            if got is None:
+                raise ChannelClosedError("the peer went away before it allowed a step")
 
     async def _one_step(
         self, access: DriveAccess, order: p.Execute, number: int, so_far: p.StepSoFar | None
@@ -180,7 +210,8 @@ class DriveSession:
         if isinstance(step, DeallocateStep):
             return await self._deallocate(access, step)
         work = StepWork(order, step, port, self._control, self._around.draw_seed)
-        self._run = run = StepRun(work, self._clock, self._around.executor, so_far)
+        run = StepRun(work, self._clock, self._around.executor, so_far, self._around.sizes)
+        self._run = run
         outgoing: asyncio.Queue[p.FromDrive] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         pump = asyncio.create_task(self._pump(outgoing))
@@ -200,8 +231,8 @@ class DriveSession:
     async def _deallocate(self, access: DriveAccess, step: DeallocateStep) -> StepOutcome:
         port, started = access.port(step.unit_id), self._clock.now()
         try:
-            await self._around.executor.call(lambda: port.deallocate(0, port.geometry.size_bytes))
-            await self._around.executor.call(port.flush)
+            await self._calls.call(lambda: port.deallocate(0, port.geometry.size_bytes))
+            await self._calls.call(port.flush)
         except PortError as error:
             gone = error.kind is PortErrorKind.GONE
             kind = OutcomeKind.INTERRUPTED if gone else OutcomeKind.REFUSED
@@ -256,21 +287,20 @@ class DriveSession:
                 p.Progress(order.number, 1, "recheck", done, size, speed, eta, errors, None, ())
             )
 
-    async def _resume(
-        self, access: DriveAccess, order: p.Execute
-    ) -> tuple[bool, p.StepSoFar | None, bool]:
-        """Read back what an earlier session wrote: go on, start from zero, or leave the drive alone."""
-        found = await read_back(order, access, self._around.executor, self._control, self._clock)
-        if order.prove_same and not (found and found.is_match):
-            await self._channel.send(p.Resuming(found, from_zero=False))
-            return False, None, False
-        go_on = found is not None and found.is_match
-        await self._channel.send(p.Resuming(found, from_zero=not go_on))
-        return True, order.so_far if go_on else None, not go_on
+    async def _read_back(self, access: DriveAccess, order: p.Execute) -> ReadBack | None:
+        """What the drive holds of what an earlier session wrote."""
+        run = ReadBackRun.of(order, access, self._around.draw_seed)
+        if run is None:
+            return None
+        self._reading_back = run
+        try:
+            return await run.perform(self._calls, self._control, self._clock)
+        finally:
+            self._reading_back = None
 
     async def _observe(self, access: DriveAccess) -> Drive | None:
         try:
-            return await self._around.executor.call(access.observe)
+            return await self._calls.call(access.observe)
         except PortError:
             return None
 
@@ -280,19 +310,36 @@ class DriveSession:
         await self._channel.send(p.Exchanged(exchange))
 
     async def _watch(self, order: p.Execute) -> None:
-        """Progress, stall and deadline, four times a second."""
+        """Progress, stall and deadline, four times a second; also when nobody listens any more.
+
+        A drive that has not answered for longer than the stall time ends its step; where there is
+        no step yet, nothing more is said, and the peer draws its conclusion from the silence.
+        """
         started, budgets = self._clock.boottime(), order.plan.budgets
         while True:
             await self._clock.sleep(WATCH_S)
             if self._clock.boottime() - started > budgets.deadline_s:
                 self._control.stop("step.deadline")
             run = self._run
-            if run is None:
-                continue
-            if run.longest_in_flight_s() > budgets.stall_s:
+            if run is not None and run.longest_in_flight_s() > budgets.stall_s:
                 self._control.stop("write.stalled")
                 run.give_up()
-            await self._channel.send(run.progress(len(order.plan.steps), self._temperature))
+            progress = self._progress(order)
+            if progress is not None and self._calls.longest_s() <= budgets.stall_s:
+                with suppress(ChannelClosedError):
+                    await self._channel.send(progress)
+
+    def _progress(self, order: p.Execute) -> p.Progress | None:
+        steps = len(order.plan.steps)
+        if self._run is not None:
+            return self._run.progress(steps, self._temperature)
+        if self._reading_back is not None:
+            run, paused = self._reading_back, self._control.paused
+            done, total = run.done_bytes, run.total_bytes
+            return p.Progress(
+                run.number, steps, "resume", done, total, 0, None, 0, self._temperature, paused
+            )
+        return None
 
     async def _watch_temperature(self, access: DriveAccess, order: p.Execute) -> None:
         """Apart from the other watch: a sick drive may not answer."""
@@ -310,6 +357,22 @@ class DriveSession:
             self._control.pause("temperature")
         elif celsius < order.plan.budgets.continue_below_celsius:
             self._control.go_on("temperature")
+
+
+def _cut_short(code: str) -> tuple[SessionEnd, str]:
+    """How a session ends that was told to stop before its work was done."""
+    return (SessionEnd.ABORTED if code == "step.aborted" else SessionEnd.STOPPED), code
+
+
+def _refusal_of(error: NullbayError) -> Refusal:
+    """Errors that know their refusal bring it; a drive that does not answer is no drive to touch."""
+    known = getattr(error, "refusal", None)
+    if isinstance(known, Refusal):
+        return known
+    code = error.code
+    if isinstance(error, PortError):
+        code = "drive.gone" if error.kind is PortErrorKind.GONE else "guard.undetermined"
+    return Refusal(code, show(str(error), 200))
 
 
 def _found_residue(outcome: StepOutcome) -> bool:

@@ -17,12 +17,31 @@ from nullbay.domain.ranges import RangeSet
 from nullbay.wipers import protocol as p
 from nullbay.wipers.control import Control
 from nullbay.wipers.lanes import LaneExecutor
-from nullbay.wipers.overwrite import BLOCK_BYTES, Flushed, OverwritePass, Unwritable
+from nullbay.wipers.overwrite import (
+    BLOCK_BYTES,
+    FLUSH_BYTES,
+    FLUSH_S,
+    Flushed,
+    OverwritePass,
+    Unwritable,
+)
 from nullbay.wipers.stream import stream_of
 from nullbay.wipers.verify import ReadingRule, Verification
 
 SPEED_WINDOW_S = 10.0
 Report = Callable[[p.FromDrive], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is moved at a time, and how much or how long may be unflushed.
+
+    Small ones give a small drive as many blocks and flushes as a large drive has.
+    """
+
+    block_bytes: int = BLOCK_BYTES
+    flush_bytes: int = FLUSH_BYTES
+    flush_s: float = FLUSH_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +59,16 @@ class StepRun:
     """A step under way. `perform` returns its outcome; the rest may be asked meanwhile."""
 
     def __init__(
-        self, work: StepWork, clock: Clock, executor: LaneExecutor, so_far: p.StepSoFar | None
+        self,
+        work: StepWork,
+        clock: Clock,
+        executor: LaneExecutor,
+        so_far: p.StepSoFar | None,
+        sizes: Sizes,
     ) -> None:
         """`so_far` is what an earlier session flushed of this step and a read-back confirmed."""
         self._work, self._clock, self._executor, self._so_far = work, clock, executor, so_far
+        self._sizes = sizes
         self._phase = "write"
         self._writing: OverwritePass | None = None
         self._verifying: Verification | None = None
@@ -143,7 +168,7 @@ class StepRun:
                     report(p.SectorUnwritable(number, lba, errno))
 
         flushed = RangeSet(self._so_far.flushed if self._so_far else ())
-        stream = stream_of(work.step.pattern, work.order.job_key, number, BLOCK_BYTES)
+        stream = stream_of(work.step.pattern, work.order.job_key, number, self._sizes.block_bytes)
         writing = self._writing = OverwritePass(
             work.port,
             stream,
@@ -152,6 +177,9 @@ class StepRun:
             self._clock,
             tell,
             already_flushed=flushed,
+            block_bytes=self._sizes.block_bytes,
+            flush_bytes=self._sizes.flush_bytes,
+            flush_s=self._sizes.flush_s,
         )
         if await self._unless_given_up(self._executor.run(writing.lanes())):
             await self._unless_given_up(self._executor.call(writing.finish))
@@ -165,7 +193,9 @@ class StepRun:
         sampled = not isinstance(profile, Full)
         verifying = self._verifying = Verification(
             work.port,
-            stream_of(work.step.pattern, work.order.job_key, work.step.number, BLOCK_BYTES),
+            stream_of(
+                work.step.pattern, work.order.job_key, work.step.number, self._sizes.block_bytes
+            ),
             profile,
             work.draw_seed(sampling.SEED_BYTES) if sampled else b"",
             ReadingRule(
@@ -175,6 +205,7 @@ class StepRun:
             self._clock,
             work.order.finding_key,
             last_written=writing.last_written,
+            block_bytes=self._sizes.block_bytes,
         )
         await self._unless_given_up(self._executor.run(verifying.lanes()))
         return verifying

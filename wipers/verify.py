@@ -1,12 +1,13 @@
 """Verification: read what profile and seed prescribe, compare with the stream, judge nothing.
 
-Reads bypass the host's page cache and use FUA where the port has it; the region written last is read
-last, so that the drive's own cache does not answer for the medium. A sector that cannot be read is
-read again, then (in a job, never in a re-check) written once more and read back.
+Reads bypass the host's page cache and use FUA where the port has it; the region written last is
+read last, so that the drive's own cache does not answer for the medium. A sector that cannot be
+read is read again, then (in a job, never in a re-check) written once more and read back.
 """
 
 from __future__ import annotations
 
+import bisect
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ from nullbay.domain.ports import BlockPort, PortError, PortErrorKind
 from nullbay.domain.ranges import ByteRange
 from nullbay.wipers.control import PAUSE_POLL_S, Control
 from nullbay.wipers.platform.buffers import aligned, first_difference
-from nullbay.wipers.stream import Stream, finding_digest
+from nullbay.wipers.stream import COMPARED_BYTES, Source, Stream, finding_digest
 
 BLOCK_BYTES = 4 * 1024 * 1024
-EXPECTED_BYTES = 256 * 1024
 LANES = 2
 LAST_REGION_BYTES = 256 * 1024 * 1024
 _TEXT_SHARE_PERCENT = 90
+_OF_A_SECTOR = frozenset({PortErrorKind.MEDIUM, PortErrorKind.OTHER, PortErrorKind.TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Verification:
     ) -> None:
         """`ranges` replaces what profile and seed prescribe (for read-backs before resuming)."""
         geometry = port.geometry
-        self.port, self.stream, self.control, self.clock = port, stream, control, clock
+        self._port, self._stream, self.control, self._clock = port, stream, control, clock
         self._rule, self._finding_key = rule, finding_key
         self._profile, self._seed = profile, seed
         self.drawn = clock.now()
@@ -68,9 +69,11 @@ class Verification:
             )
         self._extents_sha256 = sampling.extents_sha256(planned)
         self.planned_bytes = sum(one.length for one in planned)
-        self._blocks = iter(_in_order(planned, last_written, geometry.size_bytes, block_bytes))
-        self._block_bytes = block_bytes
-        self._lock = threading.RLock()
+        self._block_bytes = control.block_bytes(block_bytes)
+        self._blocks = iter(
+            _in_order(planned, last_written, geometry.size_bytes, self._block_bytes)
+        )
+        self._lock = threading.Lock()
         self._in_flight: dict[int, float] = {}
         self.read_bytes = 0
         self.mismatched = 0
@@ -83,13 +86,16 @@ class Verification:
 
     def lanes(self, count: int = LANES) -> tuple[ReadLane, ...]:
         """Lanes with their buffers."""
-        return tuple(ReadLane(self, number, self._block_bytes) for number in range(count))
+        return tuple(
+            ReadLane(self, number, self._stream.source(), self._block_bytes)
+            for number in range(count)
+        )
 
     def longest_in_flight_s(self) -> float:
         """How long the oldest unanswered call to the drive has been out."""
-        with self._lock:
-            started = min(self._in_flight.values(), default=None)
-        return 0.0 if started is None else self.clock.boottime() - started
+        # a copy, made in one step of the interpreter: lanes come and go meanwhile
+        started = min(self._in_flight.copy().values(), default=None)
+        return 0.0 if started is None else self._clock.boottime() - started
 
     def result(self) -> VerificationResult:
         """What was found so far; complete only if every planned byte was read."""
@@ -101,14 +107,12 @@ class Verification:
                 extents_sha256=self._extents_sha256,
                 planned_bytes=self.planned_bytes,
                 read_bytes=self.read_bytes,
-                reads=self.port.reads,
+                reads=self._port.reads,
                 mismatched=self.mismatched,
-                mismatches=tuple(sorted(self._mismatches, key=lambda one: one.lba)[:LISTED_MAX]),
-                unreadable=SectorList(
-                    self._unreadable_count, tuple(sorted(self._unreadable)[:LISTED_MAX])
-                ),
+                mismatches=tuple(self._mismatches),
+                unreadable=SectorList(self._unreadable_count, tuple(self._unreadable)),
                 cured_by_rewriting=self._cured,
-                ended=self.clock.now(),
+                ended=self._clock.now(),
             )
 
     def claim(self) -> ByteRange | None:
@@ -119,64 +123,69 @@ class Verification:
                 return None
             return next(self._blocks, None)
 
-    def read(self, lane: int, block: ByteRange, buffer: memoryview, expected: memoryview) -> None:
+    def read(self, lane: int, block: ByteRange, buffer: memoryview, source: Source) -> None:
         """Read one block, compare it, count what differs."""
         try:
-            self._read_split(lane, block.start, buffer, expected)
+            self._read_split(lane, block.start, buffer, source)
         except PortError as error:
             with self._lock:
                 self.gone = self.gone or error.kind is PortErrorKind.GONE
                 self.failure = "drive.gone" if self.gone else self.failure or "drive.error"
 
-    def _read_split(self, lane: int, offset: int, buffer: memoryview, expected: memoryview) -> None:
+    def _read_split(self, lane: int, offset: int, buffer: memoryview, source: Source) -> None:
         try:
             self._read_once(lane, offset, buffer)
         except PortError as error:
-            if error.kind not in {PortErrorKind.MEDIUM, PortErrorKind.OTHER, PortErrorKind.TIMEOUT}:
+            if error.kind not in _OF_A_SECTOR:
                 raise
-            logical = self.port.geometry.logical_sector_bytes
+            logical = self._port.geometry.logical_sector_bytes
             if len(buffer) > logical:
-                sectors = len(buffer) // logical
-                middle = sectors // 2 * logical
-                self._read_split(lane, offset, buffer[:middle], expected)
-                self._read_split(lane, offset + middle, buffer[middle:], expected)
+                middle = len(buffer) // logical // 2 * logical
+                self._read_split(lane, offset, buffer[:middle], source)
+                if not self.control.stop_code:
+                    self._read_split(lane, offset + middle, buffer[middle:], source)
                 return
-            if not self._read_sector(lane, offset, buffer, expected):
-                with self._lock:
-                    self._unreadable_count += 1
-                    if len(self._unreadable) < LISTED_MAX:
-                        self._unreadable.append(offset // logical)
+            if not self._read_sector(lane, offset, buffer, source):
                 return
-        self._compare(offset, buffer, expected)
+        if not source.is_held_by(buffer, offset):
+            self._list_differences(offset, buffer)
         with self._lock:
             self.read_bytes += len(buffer)
 
-    def _read_sector(
-        self, lane: int, offset: int, buffer: memoryview, expected: memoryview
-    ) -> bool:
-        """Whether the sector could be read after all."""
+    def _read_sector(self, lane: int, offset: int, buffer: memoryview, source: Source) -> bool:
+        """Whether the sector could be read after all; if not, it is listed."""
         for _ in range(self._rule.retries):
-            self.clock.wait_blocking(self._rule.retry_pause_s)
+            self._clock.wait_blocking(self._rule.retry_pause_s)
+            if self.control.stop_code:
+                return False  # neither read nor known to be unreadable
             if self._try_read(lane, offset, buffer):
                 return True
-        if not self._rule.cure_by_rewriting:
-            return False
-        physical = self.port.geometry.physical_sector_bytes
+        rewritten = self._rule.cure_by_rewriting and self._rewrite(lane, offset, source)
+        if rewritten and self._try_read(lane, offset, buffer):
+            with self._lock:
+                self._cured += 1
+            return True
+        with self._lock:
+            self._unreadable_count += 1
+            bisect.insort(self._unreadable, offset // self._port.geometry.logical_sector_bytes)
+            del self._unreadable[LISTED_MAX:]
+        return False
+
+    def _rewrite(self, lane: int, offset: int, source: Source) -> bool:
+        """The physical sector around `offset`, once: of a bad one a drive cannot write a part."""
+        physical = self._port.geometry.physical_sector_bytes
         start = offset - offset % physical
-        end = min(start + physical, self.port.geometry.size_bytes)
-        whole = expected[: end - start]
-        self.stream.fill(start, whole)
+        end = min(start + physical, self._port.geometry.size_bytes)
+        self._in_flight[lane] = self._clock.boottime()
         try:
-            self.port.write_from(start, whole)
-            self.port.flush()
+            self._port.write_from(start, source.take(start, end - start))
+            self._port.flush()
         except PortError as error:
             if error.kind is PortErrorKind.GONE:
                 raise
             return False
-        if not self._try_read(lane, offset, buffer):
-            return False
-        with self._lock:
-            self._cured += 1
+        finally:
+            del self._in_flight[lane]
         return True
 
     def _try_read(self, lane: int, offset: int, buffer: memoryview) -> bool:
@@ -189,55 +198,53 @@ class Verification:
         return True
 
     def _read_once(self, lane: int, offset: int, buffer: memoryview) -> None:
-        with self._lock:
-            self._in_flight[lane] = self.clock.boottime()
+        self._in_flight[lane] = self._clock.boottime()
         try:
-            self.port.read_into(offset, buffer)
+            self._port.read_into(offset, buffer)
         finally:
-            with self._lock:
-                self._in_flight.pop(lane, None)
+            del self._in_flight[lane]
 
-    def _compare(self, offset: int, buffer: memoryview, expected: memoryview) -> None:
-        for start in range(0, len(buffer), EXPECTED_BYTES):
-            got = buffer[start : start + EXPECTED_BYTES]
-            want = expected[: len(got)]
-            self.stream.fill(offset + start, want)
-            if first_difference(got, want) is not None:
-                self._list_differences(offset + start, got, want)
+    def _list_differences(self, offset: int, buffer: memoryview) -> None:
+        logical = self._port.geometry.logical_sector_bytes
+        want = aligned(max(COMPARED_BYTES, logical))
+        for start in range(0, len(buffer), len(want)):
+            got = buffer[start : start + len(want)]
+            self._stream.fill(offset + start, want[: len(got)])
+            for at in range(0, len(got), logical):
+                sector = got[at : at + logical]
+                first = first_difference(sector, want[at : at + logical])
+                if first is not None:
+                    self._differs((offset + start + at) // logical, first, sector)
 
-    def _list_differences(self, offset: int, got: memoryview, want: memoryview) -> None:
-        logical = self.port.geometry.logical_sector_bytes
-        for start in range(0, len(got), logical):
-            sector = got[start : start + logical]
-            first = first_difference(sector, want[start : start + logical])
-            if first is None:
-                continue
-            with self._lock:
-                self.mismatched += 1
-                if len(self._mismatches) >= LISTED_MAX:
-                    continue
-                lba = (offset + start) // logical
-                digest = finding_digest(self._finding_key, lba, sector)
-                self._mismatches.append(Mismatch(lba, first, classify(sector), digest))
+    def _differs(self, lba: int, first: int, sector: memoryview) -> None:
+        """Count it; the first of them by address are listed."""
+        with self._lock:
+            self.mismatched += 1
+            if len(self._mismatches) >= LISTED_MAX and lba > self._mismatches[-1].lba:
+                return
+            digest = finding_digest(self._finding_key, lba, sector)
+            found = Mismatch(lba, first, classify(sector), digest)
+            bisect.insort(self._mismatches, found, key=lambda one: one.lba)
+            del self._mismatches[LISTED_MAX:]
 
 
 class ReadLane:
     """One lane of a verification."""
 
-    def __init__(self, owner: Verification, number: int, block_bytes: int) -> None:
-        """A buffer to read into and a smaller one to compare with."""
-        self._owner, self._number = owner, number
-        self._buffer, self._expected = aligned(block_bytes), aligned(EXPECTED_BYTES)
+    def __init__(self, owner: Verification, number: int, source: Source, block_bytes: int) -> None:
+        """A buffer to read into, a source to compare with."""
+        self._owner, self._number, self._source = owner, number, source
+        self._buffer = aligned(block_bytes)
 
     def step(self) -> float | None:
         """One block; waits while paused."""
         control = self._owner.control
-        if control.paused and not control.stop_code:
+        if control.holds:
             return PAUSE_POLL_S
         block = self._owner.claim()
         if block is None:
             return None
-        self._owner.read(self._number, block, self._buffer[: block.length], self._expected)
+        self._owner.read(self._number, block, self._buffer[: block.length], self._source)
         return control.account(block.length)
 
 

@@ -22,8 +22,9 @@ from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Clock
 from nullbay.domain.codec import from_plain, to_plain
 from nullbay.domain.errors import NullbayError, UnknownSchemaError
-from nullbay.domain.ids import IdentityKey, JobId
-from nullbay.domain.job import Job, JobEvent, transition
+from nullbay.domain.ids import IdentityKey, InsertionId, JobId
+from nullbay.domain.job import Certified, Job, JobEvent, transition
+from nullbay.wipers.appendfile import Fault, no_fault, sync_directory
 
 FILE_NAME = "journal.sqlite3"
 BUSY_TIMEOUT_S = 30
@@ -33,6 +34,10 @@ _LEDGER = "SELECT sequence, previous, body, sha256, envelope FROM ledger"
 _JOB = (
     "SELECT job_id, identity_key, policy_id, policy_sha256, plan_sha256, request, attempt,"
     " statement_id, told FROM job"
+)
+_UNCERTIFIED = (
+    f"{_JOB} WHERE NOT EXISTS (SELECT 1 FROM job_event WHERE job_event.job_id = job.job_id"  # noqa: S608
+    " AND json_extract(event, '$.event.kind') = ?) ORDER BY job_id"
 )
 
 
@@ -57,19 +62,31 @@ class JobRow:
     told: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InsertionRow:
+    """One stay of a drive that is not closed in the ledger yet, and the job it worked on last."""
+
+    insertion_id: InsertionId
+    identity_key: IdentityKey
+    bay: str
+    job_id: JobId | None
+
+
 class Journal:
     """One open journal. Methods are whole transactions."""
 
-    def __init__(self, state: Path, clock: Clock) -> None:
-        """Open or create `<state>/journal.sqlite3`. Raises JournalError."""
-        self._clock = clock
+    def __init__(self, state: Path, clock: Clock, *, fault: Fault = no_fault) -> None:
+        """Open or create `<state>/journal.sqlite3`. Raises JournalError.
+
+        `fault` is called with `begin`, `commit` and `committed` around each transaction; a
+        simulation crashes there.
+        """
+        self._clock, self._fault = clock, fault
         self.path = state / FILE_NAME
-        fresh = not self.path.exists()
         try:
-            if fresh:
-                os.close(
-                    os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                )
+            # of two that start at once, one makes it and both open it
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            sync_directory(state)
             self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -116,8 +133,10 @@ class Journal:
         self,
         job: JobId | None,
         make: Callable[[LedgerEntry | None], tuple[LedgerEntry, JobEvent | None]],
+        *,
+        closes: str | None = None,
     ) -> LedgerEntry:
-        """Append one ledger entry and, with it or not at all, an event of a job.
+        """Append one ledger entry and, with it or not at all, a job's event or a stay's closing.
 
         `make` gets the last entry and runs inside the transaction, so no other process can
         put an entry in between; what it writes to disk must be durable when it returns.
@@ -130,7 +149,31 @@ class Journal:
             )
             if job is not None and event is not None:
                 self._add_event(job, event)
+            if closes is not None:
+                self._db.execute("DELETE FROM open_insertion WHERE insertion_id = ?", (closes,))
             return entry
+
+    def open_insertion(self, insertion: InsertionId, identity: IdentityKey, bay: str) -> None:
+        """A drive is held: its stay will be closed in the ledger, whatever comes."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO open_insertion (insertion_id, identity_key, bay) VALUES (?, ?, ?)",
+                (insertion, identity, bay),
+            )
+
+    def insertion_works(self, insertion: InsertionId, job: JobId) -> None:
+        """The job that this stay works on now."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE open_insertion SET job_id = ? WHERE insertion_id = ?", (job, insertion)
+            )
+
+    def open_insertions(self) -> tuple[InsertionRow, ...]:
+        """Stays that are not closed in the ledger, oldest first."""
+        rows = self._db.execute(
+            "SELECT insertion_id, identity_key, bay, job_id FROM open_insertion ORDER BY rowid"
+        )
+        return tuple(InsertionRow(*row) for row in rows)
 
     def last_entry(self) -> LedgerEntry | None:
         """The last ledger entry, None in an empty ledger."""
@@ -148,6 +191,11 @@ class Journal:
             (" WHERE identity_key = ?", (identity,)) if identity is not None else ("", ())
         )
         rows = self._db.execute(f"{_JOB}{where} ORDER BY job_id DESC", values)
+        return tuple(_row(row) for row in rows)
+
+    def uncertified_jobs(self) -> tuple[JobRow, ...]:
+        """Jobs without a record, oldest first."""
+        rows = self._db.execute(_UNCERTIFIED, (Certified.kind,))
         return tuple(_row(row) for row in rows)
 
     def job(self, job: JobId) -> JobRow:
@@ -214,13 +262,21 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        """Raises JournalError where SQLite cannot; nothing was changed then."""
+        self._fault("begin")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._fault("commit")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                msg = f"the journal {self.path} cannot be written: {error}"
+                raise JournalError(msg, next_step="See that the disk has room") from error
             raise
-        self._db.execute("COMMIT")
+        self._fault("committed")
 
     def _check(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
@@ -231,26 +287,26 @@ class Journal:
 
     def _migrate(self) -> None:
         """Numbered SQL files; the database is copied first, and a newer one is refused unchanged."""
-        have = self._db.execute("PRAGMA user_version").fetchone()[0]
-        files = sorted(
-            (
-                one
-                for one in resources.files("nullbay.agent.journal").joinpath("migrations").iterdir()
-            ),
-            key=lambda one: one.name,
-        )
-        scripts = [one for one in files if one.name.endswith(".sql")]
+        folder = resources.files("nullbay.agent.journal").joinpath("migrations")
+        files = sorted(folder.iterdir(), key=lambda one: one.name)
+        scripts = [one.read_text("utf-8") for one in files if one.name.endswith(".sql")]
+        have = self._version()
         if have > len(scripts):
             msg = f"the journal {self.path} is of version {have}; this nullbay knows {len(scripts)}"
             raise JournalError(msg, next_step="Install a newer nullbay")
         if 0 < have < len(scripts):
             self._copy(have)
         for number, script in enumerate(scripts[have:], start=have + 1):
-            statements = script.read_text("utf-8")
-            self._db.executescript(
-                f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA application_id={_APPLICATION_ID};\n"
-                f"PRAGMA user_version={number};\nCOMMIT;"
-            )
+            with self._transaction():
+                if self._version() >= number:
+                    continue  # another process did it meanwhile
+                for statement in script.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version={number}")
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def _copy(self, version: int) -> None:
         target = self.path.with_name(f"journal-version-{version}.sqlite3")

@@ -27,3 +27,10 @@ CREATE TABLE job_event (
     event  TEXT NOT NULL,
     PRIMARY KEY (job_id, number)
 ) STRICT;
+
+CREATE TABLE open_insertion (
+    insertion_id TEXT PRIMARY KEY,
+    identity_key TEXT NOT NULL,
+    bay          TEXT NOT NULL,
+    job_id       TEXT REFERENCES job (job_id)
+) STRICT;

@@ -473,31 +473,43 @@ def variants(hint: Any, value: Any) -> list[Any]:
 def changed(draw: st.DrawFn, evidence: JobEvidence, most: int = 3) -> JobEvidence:
     """The evidence with up to `most` places changed to something else, contradictory or not."""
     for _ in range(draw(st.integers(1, most))):
-        places = [
-            spot
-            for spot in spots(evidence, JobEvidence)
-            if variants(spot.hint, spot.value) and not _is_irrelevant(spot)
-        ]
-        spot = draw(st.sampled_from(places))
-        other = draw(st.sampled_from(variants(spot.hint, spot.value)))
-        try:
-            evidence = put(evidence, spot.path, other)
-        except ValueError:
-            continue
+        spot = _pick(draw, Spot((), JobEvidence, evidence))
+        if others := variants(spot.hint, spot.value):
+            try:
+                evidence = put(evidence, spot.path, draw(st.sampled_from(others)))
+            except ValueError:
+                continue
     return evidence
 
 
-def _is_irrelevant(spot: Spot) -> bool:
-    """Places that only carry words; changing them is a waste of examples."""
-    return spot.path[-1] in {
-        "at",
-        "schema",
-        "estimate_s",
-        "source",
-        "media_source",
-        "policy_sha256",
-        "firmware",
-    } and not isinstance(spot.value, Stamp)
+def _pick(draw: st.DrawFn, spot: Spot) -> Spot:
+    """A place: down from field to field, stopping anywhere."""
+    while True:
+        below = _children(spot)
+        if not below or (spot.path and draw(st.integers(0, 3)) == 0):
+            return spot
+        spot = draw(st.sampled_from(below))
+
+
+def _children(spot: Spot) -> list[Spot]:
+    if dataclasses.is_dataclass(spot.value):
+        return [
+            Spot((*spot.path, name), hint, getattr(spot.value, name))
+            for name, hint in _relevant(spot.value.__class__)
+        ]
+    if isinstance(spot.value, tuple):
+        hint = next(iter(get_args(spot.hint)), None)
+        return [Spot((*spot.path, n), hint, item) for n, item in enumerate(spot.value)]
+    return []
+
+
+@cache
+def _relevant(kind: type) -> list[tuple[str, Any]]:
+    """Fields with their hints, without those that only carry words: a waste of examples."""
+    words = {"schema", "estimate_s", "source", "media_source", "policy_sha256", "firmware"}
+    hints = get_type_hints(kind, include_extras=True)
+    names = {field.name for field in dataclasses.fields(kind)} - words
+    return [(name, hint) for name, hint in sorted(hints.items()) if name in names]
 
 
 def evidences() -> st.SearchStrategy[JobEvidence]:

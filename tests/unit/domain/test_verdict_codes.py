@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from unit.domain.strategies import (
     job,
     put,
     spots,
+    stamp,
     variants,
 )
 from unit.domain.verdict_cases import (
@@ -50,12 +52,13 @@ from nullbay.domain import verdict as verdict_module
 from nullbay.domain.clock import Stamp
 from nullbay.domain.drive import Health
 from nullbay.domain.method import MediaKind
-from nullbay.domain.outcome import JobEvidence, SessionEnd
-from nullbay.domain.patterns import ZERO
+from nullbay.domain.outcome import JobEvidence, ReadBack, SessionEnd
+from nullbay.domain.patterns import ZERO, Keyed
 from nullbay.domain.policy import NistR1
 from nullbay.domain.ranges import ByteRange
 from nullbay.domain.reasons import CATALOGUE, Group
 from nullbay.domain.verdict import Conclusion, Verdict, conclude
+from support.markdown import table
 
 VERDICTS = {
     DEFINITE: Verdict.NOT_SANITIZED,
@@ -99,6 +102,14 @@ def test_every_code_in_the_source_is_in_the_catalogue() -> None:
     assert codes == expected
 
 
+def test_the_page_for_auditors_names_every_code_once_where_it_belongs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "verdicts.md").read_text()
+    for header, group in (("Floor", Group.VERDICT), ("Exception", Group.EXCEPTION)):
+        named = [code for row in table(page, header) for code in re.findall(r"`([^`]+)`", row[1])]
+        assert sorted(named) == sorted(r.code for r in CATALOGUE.values() if r.group is group)
+    assert {row[0].strip("`") for row in table(page, "Verdict")} == set(Verdict)
+
+
 # --- what is good enough -----------------------------------------------------------------------
 
 
@@ -117,6 +128,7 @@ def test_every_code_in_the_source_is_in_the_catalogue() -> None:
         RESTARTED,
         ZEROS_AWAY,
         job(Shape(media=MediaKind.FLASH)),
+        replace(job(Shape(passes=(ZERO,))), pattern_key=None),
         job(Shape(simulated=True)),
         job(Shape(history=History.CRASHED)),
         job(Shape(history=History.PULLED_TWICE)),
@@ -141,6 +153,8 @@ def test_every_code_in_the_source_is_in_the_catalogue() -> None:
                 (ByteRange(512, MIB), ByteRange(0, 1024), ByteRange(0, 512)),
             ),
         ),
+        # Something else was read back, and everything written again.
+        but(RESTARTED, (("sessions", 1, "read_back"), ReadBack(64, 1, last_flushed_included=True))),
         # Written before a power cut, flushed, verified in full after it.
         but(REBOOTED, *at(("outcomes", 0, "last_flush"), 1800, "5a0d6d5e-boot-a")),
         # The final state, fully read after the drive came back, tells of all of it.
@@ -162,6 +176,7 @@ def test_good_is_good(evidence: JobEvidence) -> None:
     "evidence",
     [
         job(Shape(history=History.PULLED, serial=b"")),
+        job(Shape(history=History.PULLED, serial=b"", passes=(ZERO, Keyed()))),
         job(Shape(history=History.PULLED_AND_RESTARTED, serial=b"")),
         shared(History.PULLED_TWICE),
     ],
@@ -170,6 +185,24 @@ def test_a_weak_name_is_enough_with_the_stream_read_back_or_started_again(
     evidence: JobEvidence,
 ) -> None:
     assert conclude(evidence).verdict is Verdict.SANITIZED_WITH_EXCEPTIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [
+        ("retired before and meanwhile", {"1 sectors", "2 sectors"}),
+        ("a hole", {"step 1: 512 bytes"}),
+        ("not all read", {"step 1: 1048064 of 1048576 bytes"}),
+        ("unwritable sectors", {"step 1: 2 sectors"}),
+        ("mismatches counted", {"step 1: 1 sectors"}),
+        ("read errors cured, less than none elsewhere", {"2 sectors"}),
+        ("purge by overwrite", {"host-overwrite on magnetic for purge"}),
+        ("boot partitions", {"NVMe boot partitions"}),
+    ],
+)
+def test_details_give_numbers(name: str, details: set[str]) -> None:
+    case = next(case for case in CASES if case.name == name)
+    assert {finding.detail for finding in conclude(case.evidence).findings} == details
 
 
 @pytest.mark.parametrize(
@@ -206,6 +239,10 @@ def in_both(path: Place, value: Any) -> list[tuple[Place, Any]]:
         # A place that says nothing: the drive may have been anywhere.
         in_both(("nodes", 0, "diskseq"), 0),
         in_both(("nodes",), ()),
+        in_both(
+            ("nodes",),
+            (attachment().nodes[0], replace(attachment().nodes[0], unit_id="lun:1", diskseq=0)),
+        ),
         in_both(("boot_id",), "unknown"),
         in_both(("boot_id",), ""),
         # The same place, but it was seen leaving, or the machine was off.
@@ -224,6 +261,27 @@ def test_a_drive_that_may_have_been_away_is_not_sanitized_by_samples(
     assert conclude(SAMPLED_AND_STOPPED).verdict is Verdict.SANITIZED
     conclusion = conclude(but(SAMPLED_AND_STOPPED, *changes))
     assert [finding.code for finding in conclusion.findings] == ["absence.not-fully-verified"]
+
+
+def test_one_other_place_among_many_is_enough() -> None:
+    first, last = SAMPLED_AND_STOPPED.sessions
+    elsewhere = attachment(diskseq=3)
+    moved = replace(first, attachment=elsewhere, attachment_end=elsewhere)
+    between = replace(last, started=stamp(1910), ended=stamp(1950), end=SessionEnd.STOPPED)
+    evidence = replace(SAMPLED_AND_STOPPED, sessions=(moved, between, last))
+    assert [found.code for found in conclude(evidence).findings] == ["absence.not-fully-verified"]
+    stayed = replace(evidence, sessions=(first, between, last))
+    assert conclude(stayed).verdict is Verdict.SANITIZED
+
+
+def test_a_clock_that_stands_still_proves_no_disorder() -> None:
+    """Microseconds are coarse; on a virtual clock a whole job may take none."""
+    still = [
+        ((*spot.path, "boottime_us"), 1000)
+        for spot in spots(TWO_UNITS, JobEvidence)
+        if isinstance(spot.value, Stamp)
+    ]
+    assert conclude(but(TWO_UNITS, *still)).verdict is Verdict.SANITIZED
 
 
 def test_a_reboot_between_sessions_is_an_absence_whatever_the_attachment_says() -> None:

@@ -157,18 +157,12 @@ CASES = (
     ),
     Case(
         "deallocating as a method",
-        but(
-            TWO_PASSES,
-            (("plan", "steps", 0), METHOD_DEALLOCATION),
-        ),
+        but(TWO_PASSES, (("plan", "steps", 0), METHOD_DEALLOCATION)),
         CONTRADICTORY,
     ),
     Case(
         "nothing but deallocating",
-        but(
-            PLAIN,
-            (("plan", "steps", 0), METHOD_DEALLOCATION),
-        ),
+        but(PLAIN, (("plan", "steps", 0), METHOD_DEALLOCATION)),
         CONTRADICTORY | {"unit.not-covered": DEFINITE},
     ),
     Case(
@@ -309,15 +303,9 @@ CASES = (
         CONTRADICTORY,
     ),
     Case(
-        "step before the job",
-        but(TWO_PASSES, *at(("outcomes", 0, "started"), 999)),
-        CONTRADICTORY,
+        "step before the job", but(TWO_PASSES, *at(("outcomes", 0, "started"), 999)), CONTRADICTORY
     ),
-    Case(
-        "step after the job",
-        but(TWO_PASSES, *at(("outcomes", 1, "ended"), 1901)),
-        CONTRADICTORY,
-    ),
+    Case("step after the job", but(TWO_PASSES, *at(("outcomes", 1, "ended"), 1901)), CONTRADICTORY),
     Case(
         "flush before the job",
         but(TWO_PASSES, *at(("outcomes", 0, "last_flush"), 999)),
@@ -333,11 +321,7 @@ CASES = (
         but(TWO_PASSES, *at(("outcomes", 0, "last_flush"), 1015, BOOT_B)),
         CONTRADICTORY | {"drive.not-observed-afterwards": UNKNOWN},
     ),
-    Case(
-        "verification backwards",
-        but(PLAIN, *at((*RESULT, "ended"), 1015)),
-        CONTRADICTORY,
-    ),
+    Case("verification backwards", but(PLAIN, *at((*RESULT, "ended"), 1015)), CONTRADICTORY),
     Case(
         "passes in the wrong order",
         but(
@@ -373,6 +357,11 @@ CASES = (
         CONTRADICTORY | {"verification.not-as-planned": UNKNOWN},
     ),
     Case("no unit", everywhere(()), CONTRADICTORY | {"unit.not-covered": DEFINITE}),
+    Case(
+        "nothing at all",
+        replace(but(everywhere(()), (("plan", "steps"), ())), outcomes=()),
+        {"plan.empty": DEFINITE, "unit.not-covered": DEFINITE},
+    ),
     Case(
         "a unit without an overwrite",
         but(everywhere(LUNS), (("plan", "steps", 0, "unit_id"), "lun:0")),
@@ -421,10 +410,7 @@ CASES = (
     Case(
         "an area left out that no standard leaves out",
         but(PLAIN, (("plan", "excluded_areas"), ("LBA 0-2047",))),
-        {
-            "unit.not-covered": DEFINITE,
-            "exception.area-excluded-by-standard": EXCEPTION,
-        },
+        {"unit.not-covered": DEFINITE, "exception.area-excluded-by-standard": EXCEPTION},
     ),
     # Hidden areas
     Case(
@@ -456,14 +442,15 @@ CASES = (
     Case("bytes in an absent area", hidden(area(HiddenState.ABSENT, 1)), CONTRADICTORY),
     Case("bytes in no area", hidden(area(HiddenState.NOT_APPLICABLE, 1)), CONTRADICTORY),
     # Steps
+    Case("an outcome twice", replace(PLAIN, outcomes=PLAIN.outcomes * 2), CONTRADICTORY),
+    Case("a step twice", but(PLAIN, (("plan", "steps"), PLAIN.plan.steps * 2)), CONTRADICTORY),
     Case(
-        "an outcome twice",
-        replace(PLAIN, outcomes=PLAIN.outcomes * 2),
-        CONTRADICTORY,
-    ),
-    Case(
-        "a step twice",
-        but(PLAIN, (("plan", "steps"), PLAIN.plan.steps * 2)),
+        "one outcome for two units",
+        but(
+            job(Shape(units=(LUNS[0], replace(LUNS[1], size_bytes=MIB)))),
+            (("plan", "steps", 1, "number"), 1),
+            (("outcomes",), job(Shape(units=LUNS[:1])).outcomes),
+        ),
         CONTRADICTORY,
     ),
     Case(
@@ -508,6 +495,16 @@ CASES = (
         {"step.interrupted": DEFINITE},
     ),
     Case(
+        "interrupted, noted after the session",
+        but(
+            TWO_PASSES,
+            (("outcomes", 0, "kind"), OutcomeKind.INTERRUPTED),
+            *at(("outcomes", 0, "ended"), 5000, "a later boot"),
+            *at(("outcomes", 0, "last_flush"), 5000, "a later boot"),
+        ),
+        {"step.interrupted": DEFINITE},
+    ),
+    Case(
         "interrupted, drive away",
         but(ABSENT, (("outcomes", 0, "kind"), OutcomeKind.INTERRUPTED)),
         {"step.interrupted": UNKNOWN} | AWAY,
@@ -525,10 +522,7 @@ CASES = (
     # Overwriting
     Case(
         "a hole",
-        but(
-            PLAIN,
-            (("outcomes", 0, "flushed"), (ByteRange(0, 512), ByteRange(1024, MIB))),
-        ),
+        but(PLAIN, (("outcomes", 0, "flushed"), (ByteRange(0, 512), ByteRange(1024, MIB)))),
         {"overwrite.incomplete": DEFINITE},
     ),
     Case(
@@ -576,9 +570,10 @@ CASES = (
         but(PLAIN, (("outcomes", 0, "unwritable"), SectorList(0, (7,)))),
         {"overwrite.unwritable": DEFINITE},
     ),
+    Case("a keyed stream without a key", replace(PLAIN, pattern_key=None), CONTRADICTORY),
     Case(
-        "a keyed stream without a key",
-        replace(PLAIN, pattern_key=None),
+        "a keyed stream after zeros without a key",
+        replace(TWO_PASSES, pattern_key=None),
         CONTRADICTORY,
     ),
     Case(
@@ -587,11 +582,7 @@ CASES = (
         CONTRADICTORY,
     ),
     # Verification
-    Case(
-        "not verified",
-        but(PLAIN, (RESULT, None)),
-        {"verification.missing": UNKNOWN},
-    ),
+    Case("not verified", but(PLAIN, (RESULT, None)), {"verification.missing": UNKNOWN}),
     Case(
         "no verification planned",
         but(PLAIN, (("plan", "steps", 0, "verification"), None)),
@@ -600,6 +591,16 @@ CASES = (
     Case(
         "no verification planned for the final state",
         but(ZEROED, (("plan", "steps", 1, "verification"), None)),
+        {"verification.missing": UNKNOWN},
+    ),
+    Case(
+        "no verification planned but for the final state",
+        but(ZEROED, (("plan", "steps", 0, "verification"), None)),
+        {"verification.missing": UNKNOWN},
+    ),
+    Case(
+        "no verification planned for one unit",
+        but(TWO_UNITS, (("plan", "steps", 0, "verification"), None)),
         {"verification.missing": UNKNOWN},
     ),
     Case(
@@ -626,10 +627,7 @@ CASES = (
         "mismatches in a pass nobody asked to verify",
         but(
             TWO_PASSES,
-            (
-                RESULT,
-                replace(verified(Full(), DISK, stamp(1016), stamp(1022)), mismatched=1),
-            ),
+            (RESULT, replace(verified(Full(), DISK, stamp(1016), stamp(1022)), mismatched=1)),
         ),
         {"verification.mismatch": DEFINITE},
     ),
@@ -664,11 +662,13 @@ CASES = (
         {"verification.cached": UNKNOWN},
     ),
     Case(
+        "buffered reads in software",
+        but(job(Shape(simulated=True)), ((*RESULT, "reads"), "buffered")),
+        {"verification.cached": UNKNOWN},
+    ),
+    Case(
         "another profile than planned",
-        but(
-            SAMPLES,
-            (("plan", "steps", 0, "verification"), Confidence(990_000, 100_000)),
-        ),
+        but(SAMPLES, (("plan", "steps", 0, "verification"), Confidence(990_000, 100_000))),
         {"verification.not-as-planned": UNKNOWN},
     ),
     Case(
@@ -682,9 +682,7 @@ CASES = (
         {"verification.not-as-planned": UNKNOWN},
     ),
     Case(
-        "no seed",
-        but(SAMPLES, ((*RESULT, "seed"), b"")),
-        {"verification.not-as-planned": UNKNOWN},
+        "no seed", but(SAMPLES, ((*RESULT, "seed"), b"")), {"verification.not-as-planned": UNKNOWN}
     ),
     Case(
         "drawn before the last flush",
@@ -737,16 +735,37 @@ CASES = (
         {"absence.not-fully-verified": UNKNOWN},
     ),
     Case(
+        "away, and only what was deallocated read since",
+        but(
+            job(Shape(history=History.PULLED, deallocate=True)),
+            *at((*RESULT, "drawn"), 1999),
+            *at(("outcomes", 0, "last_flush"), 1998),
+            (("outcomes", 1, "last_flush"), stamp(2035)),
+            (("outcomes", 1, "verification"), verified(Full(), DISK, stamp(2036), stamp(2042))),
+        ),
+        {"absence.not-fully-verified": UNKNOWN},
+    ),
+    Case(
+        "away, and an outcome of no step",
+        replace(PULLED, outcomes=(*PULLED.outcomes, replace(PULLED.outcomes[0], number=5))),
+        CONTRADICTORY,
+    ),
+    Case(
+        "away, and a step for no unit",
+        but(
+            job(Shape(history=History.PULLED, final=ZERO)),
+            (("plan", "steps", 1, "unit_id"), "lun:4"),
+        ),
+        CONTRADICTORY,
+    ),
+    Case(
         "a serial that two drives have, not read back",
         but(shared(History.PULLED), (("sessions", 1, "read_back"), None)),
         {"absence.not-proved-same": UNKNOWN} | SHARED,
     ),
     Case(
         "no serial, not read back",
-        but(
-            job(Shape(history=History.PULLED, serial=b"")),
-            (("sessions", 1, "read_back"), None),
-        ),
+        but(job(Shape(history=History.PULLED, serial=b"")), (("sessions", 1, "read_back"), None)),
         {"absence.not-proved-same": UNKNOWN} | NO_NAME,
     ),
     Case(
@@ -755,19 +774,31 @@ CASES = (
         {"absence.not-proved-same": UNKNOWN} | SHARED,
     ),
     Case(
+        "read back zeros of a drive that is deallocated at the end",
+        job(Shape(history=History.PULLED, passes=(ZERO,), serial_shared=True, deallocate=True)),
+        {"absence.not-proved-same": UNKNOWN} | SHARED,
+    ),
+    Case(
         "started again, but counting what was done before",
+        but(shared(History.PULLED_AND_RESTARTED), *at(("outcomes", 0, "started"), 1500)),
+        {"absence.not-proved-same": UNKNOWN} | SHARED,
+    ),
+    Case(
+        "started again, but counting one pass of before",
         but(
-            shared(History.PULLED_AND_RESTARTED),
+            job(
+                Shape(
+                    history=History.PULLED_AND_RESTARTED,
+                    passes=(ZERO, Keyed()),
+                    serial_shared=True,
+                )
+            ),
             *at(("outcomes", 0, "started"), 1500),
         ),
         {"absence.not-proved-same": UNKNOWN} | SHARED,
     ),
     # Health
-    Case(
-        "retired meanwhile",
-        health(Health(0), Health(1)),
-        {"health.retired-during": DEFINITE},
-    ),
+    Case("retired meanwhile", health(Health(0), Health(1)), {"health.retired-during": DEFINITE}),
     Case(
         "retired before and meanwhile",
         health(Health(2), Health(3)),
@@ -783,22 +814,15 @@ CASES = (
         health(Health(-1), Health(-1)),
         CONTRADICTORY | {"exception.sectors-retired": EXCEPTION},
     ),
+    Case("told before only", health(Health(0), Health()), {"health.not-compared": UNKNOWN}),
     Case(
-        "told before only",
-        health(Health(0), Health()),
-        {"health.not-compared": UNKNOWN},
+        "told before, and then not observed",
+        replace(health(Health(0), Health()), observed_end=None),
+        {"drive.not-observed-afterwards": UNKNOWN},
     ),
-    Case(
-        "told afterwards only",
-        health(Health(), Health(5)),
-        {"health.not-compared": UNKNOWN},
-    ),
+    Case("told afterwards only", health(Health(), Health(5)), {"health.not-compared": UNKNOWN}),
     # The closed list
-    Case(
-        "retired before",
-        health(Health(5), Health(5)),
-        {"exception.sectors-retired": EXCEPTION},
-    ),
+    Case("retired before", health(Health(5), Health(5)), {"exception.sectors-retired": EXCEPTION}),
     Case(
         "pending afterwards",
         health(Health(), Health(pending_sectors=1)),
