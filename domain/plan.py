@@ -18,6 +18,10 @@ EXCLUDABLE_AREAS = frozenset({"NVMe boot partitions", "NVMe replay protected mem
 """Areas the standard itself leaves out (verdicts.md section 2); a plan may leave out no other."""
 
 
+VerificationPlan: TypeAlias = VerificationProfile | None
+"""How one step is verified by reading back; None: not at all, which no last pass may be."""
+
+
 class StepPurpose(enum.StrEnum):
     """Whether a step reaches the method or only leaves the wished final state."""
 
@@ -34,7 +38,7 @@ class OverwriteStep:
     unit_id: str
     purpose: StepPurpose
     pattern: Pattern
-    verification: VerificationProfile | None
+    verification: VerificationPlan
     estimate_s: int
 
 

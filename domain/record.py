@@ -41,6 +41,21 @@ class ArchiveReference:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """The centre's word that it keeps a record, with the station's last head it has seen.
+
+    Only a receipt makes a record Delivered; the head shows a station that its chain was not cut.
+    """
+
+    envelope_sha256: str
+    station: str
+    head_sequence: U64
+    head_sha256: str
+    received: Stamp
+    schema: str = "nullbay.receipt/1"
+
+
+@dataclass(frozen=True, slots=True)
 class RecordContext:
     """What the station adds to a transcript: whose drive, who worked, where, which chain link.
 

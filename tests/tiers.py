@@ -51,10 +51,10 @@ class Tier:
 # Cheap answers first.
 TIERS = (
     Tier("house", {"git": "git"}),
-    Tier("unit"),
+    Tier("unit", ceiling_s=1200),
     Tier("contract", WITNESSES),
-    Tier("sim"),
-    Tier("integration", WITNESSES | DISKS, loops=True),
+    Tier("sim", ceiling_s=1200),
+    Tier("integration", WITNESSES | DISKS, loops=True, ceiling_s=1200),
 )
 
 
