@@ -179,7 +179,8 @@ class Certifier:
         self, row: JobRow, job: JobDirectory, envelope: bytes, digest: str, head: ledger.Head
     ) -> RecordContext:
         request = row.request
-        earlier = [one for one in self._journal.jobs(row.identity_key) if one.job_id < row.job_id]
+        jobs = self._journal.jobs(row.identity_key)
+        earlier = jobs[[one.job_id for one in jobs].index(row.job_id) + 1 :]
         strong = job.order.drive.identity.is_strong
         return RecordContext(
             statement_id=row.statement_id or "",

@@ -24,12 +24,12 @@ from nullbay.domain.ids import InsertionId, JobId
 from nullbay.domain.job import Armed, DriveBack, JobState, SessionOver
 from nullbay.domain.lot import InsertionEnd, Lot, Person
 from nullbay.domain.outcome import JobEnd, SessionEnd
-from nullbay.domain.plan import Held, Refusal, SanitizationPlan
-from nullbay.domain.policy import Policy
+from nullbay.domain.plan import Held, OverwriteStep, Refusal, SanitizationPlan
+from nullbay.domain.policy import Full, Policy
 from nullbay.wipers.channel import ChannelClosedError
 from nullbay.wipers.jobdir import JobDirectory, SessionBegan
 from nullbay.wipers.planner import plan as make_plan
-from nullbay.wipers.protocol import Abort
+from nullbay.wipers.protocol import Abort, Recheck
 from nullbay.wipers.service import Bench, HeldDrive, Listener, RefusedError, is_named
 
 CRASHES_MAX = 3
@@ -211,8 +211,9 @@ class Conductor:
     ) -> WipeResult | None:
         """Resume, finish or tell an earlier job of this drive; None: it does not concern it.
 
-        A record is told again only while the drive never left: of a drive that was away since,
-        nobody knows what it holds. What is passed over is never told later.
+        A record that nobody was told is told now only if the drive never left and, read in full,
+        still holds what was written: nobody held it meanwhile. What is passed over is never told
+        later, and the drive gets a job of its own.
         """
         request, state = work.request, self._journal.state(row.job_id).state
         if state in CERTIFIED and row.told:
@@ -226,16 +227,16 @@ class Conductor:
             if request.restart and is_same and job.result() is None:
                 self._conclude(job, JobEnd.ABORTED)
             if job.result() is not None:
-                out = work.out if is_same else None
-                recorded = (
-                    self._certifier.record_of(row, out)
-                    if state in CERTIFIED
-                    else self._certifier.certify(row, job, out)
-                )
+                if state not in CERTIFIED:
+                    self._certifier.certify(row, job, work.out if is_same else None)
                 aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
                 if was_here and same_policy and not (request.restart and aborted):
-                    return WipeResult(row.job_id, recorded)
+                    recorded = self._certifier.record_of(row, work.out)
+                    if await self._still_holds(recorded, job, work):
+                        return WipeResult(row.job_id, recorded)
                 if is_same:
+                    with suppress(NullbayError, OSError):  # its files may be archived elsewhere
+                        self._certifier.record_of(row, work.out)
                     self._journal.set_told(row.job_id)
                 return None
             if request.restart:
@@ -245,6 +246,22 @@ class Conductor:
             return await self._sessions(job, work, is_same=is_same)
         finally:
             job.close()
+
+    async def _still_holds(self, recorded: Recorded, job: JobDirectory, work: _Work) -> bool:
+        """Whether a record's word is true of the drive now; one that promises nothing always is."""
+        if not recorded.conclusion.verdict.is_sanitized:
+            return True
+        plan = job.order.plan
+        if not all(isinstance(step, OverwriteStep) for step in plan.steps):
+            return False
+        for number in {step.unit_id: step.number for step in plan.steps}.values():
+            order = Recheck(plan, job.job_key, job.finding_key, number, Full(), b"")
+            answer = await self._bench.recheck(work.held, order, work.listener)
+            found = answer.result
+            read = found.read_bytes == found.planned_bytes
+            if answer.code or not read or found.mismatched or found.unreadable.count:
+                return False
+        return True
 
     def _begin(
         self, request: WipeRequest, held: HeldDrive, plan: SanitizationPlan, insertion: _Insertion

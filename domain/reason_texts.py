@@ -37,7 +37,7 @@ REFUSAL: dict[str, tuple[str, str]] = {
     ),
     "guard.outside-bays": (
         "the drive is in no wipe bay",
-        "put it in a bay, learn the bay, or as root say --outside-bays",
+        "put it in a bay of the settings, or as root say --outside-bays",
     ),
     "guard.not-a-whole-drive": (
         "no whole physical drive but a partition, RAID volume, mapped, network or virtual disk",
@@ -252,7 +252,7 @@ VERDICT: dict[str, tuple[str, str]] = {
         "run it again",
     ),
     "absence.not-fully-verified": (
-        "the drive was away and was not read in full afterwards",
+        "work was interrupted, and the drive was not read in full afterwards",
         "run it again",
     ),
     "absence.not-proved-same": (

@@ -76,7 +76,7 @@ def _encoded(given: str) -> bytes:
 def _part(character: str) -> str:
     if character == "\\":
         return "\\\\"
-    if character == " " or _is_printable(character):
+    if _is_printable(character):
         return character
     point = ord(character)
     if 0xDC80 <= point <= 0xDCFF:  # a byte that surrogateescape carried

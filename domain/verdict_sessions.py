@@ -57,15 +57,17 @@ def order(evidence: JobEvidence, timeline: Timeline) -> Iterator[Finding]:
 
 
 def absence(evidence: JobEvidence, timeline: Timeline) -> Iterator[Finding]:
-    """A drive that was away is the same one, and was read in full after it came back."""
+    """A drive that nobody held for a while was read in full afterwards, and is the same one."""
     for session in evidence.sessions[1:]:
         found = session.read_back
         if found is not None and not found.is_match and not session.restarted_from_zero:
             yield unknown("absence.not-proved-same", "read-back differed")
-    if not was_away(evidence.sessions):
+    if len(evidence.sessions) < 2:
         return
     if {unit.unit_id for unit in evidence.plan.units} - _read_in_full_since(evidence, timeline):
         yield unknown("absence.not-fully-verified")
+    if not was_away(evidence.sessions):
+        return
     if evidence.identity.serial and not evidence.serial_shared:
         return
     # The name proves nothing: each return is proved by this job's own stream, or undone by

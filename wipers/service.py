@@ -1,8 +1,8 @@
 """The bench: opens drives through drive processes, keeps their jobs, signs what happened.
 
-The same object serves `nullbay wipe`, the demo and the simulation in one process, and the root daemon
-of a station. It believes nobody: it asks the guard, lets the drive process observe, derives the plan
-itself and executes only that.
+The same object serves `nullbay wipe`, the demo and the simulation in one process, and the root
+daemon of a station. It believes nobody: it asks the guard, lets the drive process observe, derives
+the plan itself and executes only that.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ class HeldDrive:
             return
         except (TimeoutError, MalformedError):
             self.process.kill()
+        finally:
+            self.process.channel.close()
 
 
 Listener = Callable[[p.FromDrive], object]
@@ -257,7 +259,7 @@ class Bench:
     def conclude(
         self, job: JobDirectory, end: JobEnd, sign: Callable[[Transcript], bytes]
     ) -> bytes:
-        """The transcript of a job that is over, signed by the bench key and kept; once and for all."""
+        """The transcript of a job that is over, signed by the bench key; made once and kept."""
         result = job.result()
         if result is None:
             now = self._host.clock.now()
@@ -287,10 +289,10 @@ class Bench:
     def _execute(self, job: JobDirectory, drive: Drive, rate: int) -> tuple[p.Execute, bool]:
         """The order for the rest of a job, and whether it starts the job again.
 
-        After an absence every unit is verified in full, so the last pass over it is done again from
-        where it may be resumed. Where all is done, nothing is left but to look at the drive. A
-        drive without a name of its own proves by its content that it is the job's; where there is
-        nothing to prove it by, it stayed in its place, and the job starts again.
+        Between two sessions nobody held the drive, so after any of them every unit is verified in
+        full, and the last pass over it is done again from where it may be resumed. A drive without
+        a name of its own that may have been away proves by its content that it is the job's; where
+        there is nothing to prove it by, it stayed in its place, and the job starts again.
         """
         now, plan = self._host.clock.now(), job.order.plan
         stands = standing(job, now)
@@ -299,9 +301,10 @@ class Bench:
             or any(one.started.boot_id != now.boot_id for one in stands.sessions)
             or job.order.drive.attachment != drive.attachment
         )
+        let_go = bool(stands.sessions)
         named = is_named(drive) and is_named(job.order.drive)
         first_step = stands.first_step or max(step.number for step in plan.steps) + 1
-        if away:
+        if let_go or away:
             last_passes = {
                 step.unit_id: step.number for step in plan.steps if isinstance(step, OverwriteStep)
             }
@@ -315,7 +318,7 @@ class Bench:
             finding_key=job.finding_key,
             first_step=min(step.number for step in plan.steps) if from_zero else first_step,
             so_far=so_far,
-            full_verification=away,
+            full_verification=let_go or away,
             prove_same=away and not named,
             rate_limit_bytes_per_s=rate or plan.budgets.rate_limit_bytes_per_s,
         )

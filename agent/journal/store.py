@@ -37,7 +37,7 @@ _JOB = (
 )
 _UNCERTIFIED = (
     f"{_JOB} WHERE NOT EXISTS (SELECT 1 FROM job_event WHERE job_event.job_id = job.job_id"  # noqa: S608
-    " AND json_extract(event, '$.event.kind') = ?) ORDER BY job_id"
+    " AND json_extract(event, '$.event.kind') = ?) ORDER BY rowid"
 )
 
 
@@ -116,14 +116,14 @@ class Journal:
                 row.attempt,
             )
             self._db.execute(
-                "INSERT INTO job (job_id, identity_key, policy_id, policy_sha256, plan_sha256, request,"
-                " attempt) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO job (job_id, identity_key, policy_id, policy_sha256, plan_sha256,"
+                " request, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             self._add_event(row.job_id, event)
 
     def happened(self, job: JobId, *events: JobEvent) -> Job:
-        """Append events to a job in one transaction; returns its new state. Raises IllegalTransitionError."""
+        """Append events to a job, all or none; its new state. Raises IllegalTransitionError."""
         with self._transaction():
             for event in events:
                 self._add_event(job, event)
@@ -144,7 +144,8 @@ class Journal:
         with self._transaction():
             entry, event = make(self.last_entry())
             self._db.execute(
-                "INSERT INTO ledger (sequence, previous, body, sha256, envelope) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO ledger (sequence, previous, body, sha256, envelope)"
+                " VALUES (?, ?, ?, ?, ?)",
                 (entry.sequence, entry.previous, entry.body, entry.sha256, entry.envelope),
             )
             if job is not None and event is not None:
@@ -190,7 +191,7 @@ class Journal:
         where, values = (
             (" WHERE identity_key = ?", (identity,)) if identity is not None else ("", ())
         )
-        rows = self._db.execute(f"{_JOB}{where} ORDER BY job_id DESC", values)
+        rows = self._db.execute(f"{_JOB}{where} ORDER BY rowid DESC", values)
         return tuple(_row(row) for row in rows)
 
     def uncertified_jobs(self) -> tuple[JobRow, ...]:
@@ -286,7 +287,7 @@ class Journal:
         self.check(full=False)
 
     def _migrate(self) -> None:
-        """Numbered SQL files; the database is copied first, and a newer one is refused unchanged."""
+        """Numbered SQL files; the database is copied first, a newer one is refused unchanged."""
         folder = resources.files("nullbay.agent.journal").joinpath("migrations")
         files = sorted(folder.iterdir(), key=lambda one: one.name)
         scripts = [one.read_text("utf-8") for one in files if one.name.endswith(".sql")]

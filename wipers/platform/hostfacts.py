@@ -17,7 +17,7 @@ from nullbay.domain.clock import Clock
 from nullbay.domain.drive import Drive
 from nullbay.domain.ports import HostAnswer, Use, UseKind
 from nullbay.domain.text import show
-from nullbay.wipers.platform import mounts, sysfs
+from nullbay.wipers.platform import mounts, others, sysfs
 from nullbay.wipers.platform.discover import list_drives
 from nullbay.wipers.platform.mounts import Mount
 from nullbay.wipers.platform.sysfs import DEFAULT_ROOTS, Roots
@@ -76,6 +76,9 @@ class LinuxHostFacts:
         tree = self._tree(node.name for node in drive.attachment.nodes)
         uses = [Use(below, UseKind.HOLDER, self._holder(name)) for name, below in tree.holders]
         uses += self._swaps(tree, undetermined)
+        uses += others.writers({number: name for name, number in tree.numbers.items()}, self._roots)
+        for node in drive.attachment.nodes:
+            uses += others.beneath(node.name, self._roots)
         views = self._views(undetermined)
         uses += self._mounts(tree, views)
         if views and not self._is_root_known(views):

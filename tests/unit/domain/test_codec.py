@@ -141,7 +141,7 @@ def test_what_is_written() -> None:
     assert to_plain(Repeat(b"\x92\x49")) == {"kind": "repeat", "unit": "9249"}
 
 
-@pytest.mark.parametrize("value", [-1, U64_MAX + 1])
+@pytest.mark.parametrize("value", [-1, 2**64])
 def test_what_could_not_be_read_back_is_not_written(value: int) -> None:
     with pytest.raises(ValueError, match="2\\*\\*64"):
         to_plain(SectorList(value))
@@ -259,7 +259,10 @@ NO_PATTERNS: list[Any] = [
     ("hint", "wrong"),
     [
         *((U64, text) for text in ("", "00", "01", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1")),
-        *((U64, text) for text in ("٣", "１", "²", "1_000", str(U64_MAX + 1), "9" * 21, 1, True)),
+        *(
+            (U64, text)
+            for text in ("٣", "１", "²", "1_000", "18446744073709551616", "9" * 21, 1, True)
+        ),
         *((int, value) for value in (True, False, "1", 1.0, None, SAFE_INTEGER_MAX + 1, -(2**53))),
         *(
             (bytes, text)
@@ -285,7 +288,7 @@ def test_strict(hint: Any, wrong: object) -> None:
         from_plain(hint, wrong)
 
 
-@pytest.mark.parametrize("good", ["0", "1", "10", str(U64_MAX)])
+@pytest.mark.parametrize("good", ["0", "1", "10", "18446744073709551615"])
 def test_decimal_strings(good: str) -> None:
     assert from_plain(U64, good) == int(good)
 

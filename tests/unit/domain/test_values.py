@@ -16,6 +16,7 @@ from unit.domain.strategies import attachment, identity, job
 from nullbay.domain import clock as clock_module
 from nullbay.domain import reason_texts
 from nullbay.domain.clock import ClockSync, SystemClock, read_boot_id, rfc3339
+from nullbay.domain.codec import to_plain
 from nullbay.domain.drive import Drive, NodeAttachment, Observed
 from nullbay.domain.errors import MalformedError, NullbayError, TooLargeError
 from nullbay.domain.ids import JOB_ID_FORM, POLICY_ID_FORM, LotRef, PolicyId, job_id
@@ -87,6 +88,7 @@ def test_now_tells_when_how_long_and_which_boot() -> None:
     first, second = clock.now(), clock.now()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", first.at)
     assert first.boottime_us <= second.boottime_us <= clock.boottime() * 1_000_000
+    assert first.boottime_us > (clock.boottime() - 3600) * 1_000_000, "microseconds"
     assert first.boot_id == second.boot_id == read_boot_id()
     assert first.sync is ClockSync.SYNCHRONISED
     assert SystemClock().now().sync is ClockSync.UNKNOWN
@@ -201,6 +203,13 @@ def test_identity_is_what_names_a_drive_and_nothing_else() -> None:
 )
 def test_strong_names(serial: bytes, wwn: str, strong: bool) -> None:
     assert identity(serial, wwn).is_strong is strong
+
+
+@pytest.mark.parametrize("name", ["wwn", "eui64", "nguid"])
+def test_any_world_wide_name_is_a_name(name: str) -> None:
+    nameless = identity(b"", "")
+    named = replace(nameless, eui64="x") if name == "eui64" else replace(nameless, nguid="x")
+    assert (identity(b"", "0x5") if name == "wwn" else named).is_strong
 
 
 def test_size_is_that_of_all_units() -> None:
@@ -435,6 +444,27 @@ def test_a_policy_has_a_hash_of_all_it_says() -> None:
 def test_budgets_that_mean_nothing(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r" is | are "):
         Budgets(**wrong)  # type: ignore[arg-type]
+
+
+def test_what_a_policy_leaves_out_is_this() -> None:
+    """Part of every policy's hash: another default is another policy under the same name."""
+    assert to_plain(Budgets()) == {
+        "write_retries": 3,
+        "retry_pause_s": 1,
+        "continue_past_unwritable": False,
+        "stall_s": 120,
+        "deadline_s": 1_209_600,
+        "absent_deadline_s": 604_800,
+        "pause_above_celsius": 65,
+        "continue_below_celsius": 55,
+        "rate_limit_bytes_per_s": "0",
+    }
+    assert to_plain(HealthLine()) == {
+        "reallocated_sectors_max": None,
+        "pending_sectors_max": 0,
+        "media_errors_max": None,
+        "percentage_used_max": 100,
+    }
 
 
 def test_budgets_at_their_ends() -> None:

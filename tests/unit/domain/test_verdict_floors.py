@@ -22,7 +22,6 @@ from nullbay.domain.outcome import (
     JobEnd,
     JobEvidence,
     OutcomeKind,
-    SessionEnd,
     StepOutcome,
     VerificationResult,
 )
@@ -188,14 +187,9 @@ def identity_changed(evidence: JobEvidence) -> bool:
 
 
 def absent_and_not_read(evidence: JobEvidence) -> bool:
-    """The drive was absent and not fully verified afterwards."""
+    """Nobody held the drive for a while, and it was not fully verified afterwards."""
     sessions = evidence.sessions
-    away = (
-        len({session.attachment for session in sessions}) > 1
-        or len(boots(evidence)) > 1
-        or any(session.end is SessionEnd.DRIVE_GONE for session in sessions[:-1])
-    )
-    if not away:
+    if len(sessions) < 2 and len(boots(evidence)) < 2:
         return False
     back = sessions[-1].started
     for unit in evidence.plan.units:
@@ -315,9 +309,7 @@ def breaking(evidence: JobEvidence) -> dict[str, JobEvidence]:
         "residue_found": put(evidence, ("outcomes", 0, "verification"), wrong),
         "verification_missing": put(evidence, ("outcomes", 0, "verification"), None),
         "identity_changed": put(evidence, ("sessions", 0, "identity_start"), "f" * 64),
-        "absent_and_not_read": put(
-            SAMPLED_AND_STOPPED, ("sessions", 0, "end"), SessionEnd.DRIVE_GONE
-        ),
+        "absent_and_not_read": SAMPLED_AND_STOPPED,
         "method_not_reached": replace(evidence, plan=replace(plan, required_method=Method.PURGE)),
         "not_completed": replace(evidence, end=JobEnd.DEADLINE),
         "retired_under_way": put(evidence, ("observed_end", "health", "reallocated_sectors"), 1),
