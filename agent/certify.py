@@ -77,6 +77,11 @@ class Certifier:
         self._journal, self._station, self._build, self._clock = journal, station, build, clock
         self._records, self._draw, self._render, self._fault = records, draw, render, fault
 
+    @property
+    def station_public_key_pem(self) -> bytes:
+        """The key that its records are checked with."""
+        return self._station.station_key.public_key_pem
+
     def sign_transcript(self, made: Transcript) -> bytes:
         """By the bench key."""
         return transcript.sign_transcript(made, self._station.bench_key)

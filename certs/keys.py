@@ -292,7 +292,7 @@ def _read_private(path: Path) -> str:
         if not stat.S_ISREG(facts.st_mode):
             raise _unusable(path, "is not a regular file")
         if facts.st_mode & 0o077:
-            raise _unusable(path, "can be read by others", "Remove it, so that a new key is made")
+            raise _unusable(path, "can be read by others", "chmod 600 it, if nobody has read it")
         if facts.st_uid not in {os.geteuid(), 0}:
             raise _unusable(path, "belongs to another user")
         data = os.read(descriptor, KEY_FILE_MAX_BYTES + 1)

@@ -204,12 +204,16 @@ def _order(evidence: JobEvidence, claim: _Claim, samples: str) -> p.Recheck:
 
 
 def _not_this_drive(drive: Any, evidence: JobEvidence) -> Refusal | None:
-    """A strong identity must agree; sizes always. A weak identity is proved by what is read."""
-    if evidence.identity.is_strong and drive.identity.key != evidence.identity.key:
+    """Names and sizes must agree; without a name only a keyed stream can prove the drive."""
+    if drive.identity.key != evidence.identity.key:
         return Refusal(
             "identity.changed",
             f"this is {drive.identity.model.shown} {drive.identity.serial.shown}",
         )
+    patterns = [one.pattern for one in evidence.plan.steps if isinstance(one, OverwriteStep)]
+    if not evidence.identity.is_strong and not isinstance(patterns[-1], Keyed):
+        why = "no serial, no world-wide name, and a pattern that any drive may hold"
+        return Refusal("identity.unprovable", why)
     sizes = {unit.unit_id: unit.size_bytes for unit in drive.observed.units}
     if sizes != {unit.unit_id: unit.size_bytes for unit in evidence.plan.units}:
         return Refusal(
@@ -328,6 +332,8 @@ def _keys_inside(data: bytes, path: Path) -> tuple[PublicKey, ...]:
 
 
 def _read_bundle(path: Path) -> bytes:
+    if not path.is_file():
+        raise context.UsageError(f"{path} is no file", next_step="Name a bundle")
     with path.open("rb") as file:
         return file.read(bundle.BUNDLE_MAX_BYTES + 1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import nullbay
 from nullbay.agent.certify import Certifier, Station
 from nullbay.agent.conduct import Conductor
+from nullbay.agent.journal.store import FILE_NAME as JOURNAL_FILE
 from nullbay.agent.journal.store import Journal
 from nullbay.certs.keys import FileSigner, load_or_create
 from nullbay.cli.parser import DEFAULT_STATE
@@ -31,6 +33,7 @@ from nullbay.domain.ids import BayId, LotRef
 from nullbay.domain.lot import Lot, Person
 from nullbay.domain.policy import Policy
 from nullbay.domain.record import Build
+from nullbay.domain.text import show
 from nullbay.wipers.appendfile import sync_directory
 from nullbay.wipers.bays import bay_of
 from nullbay.wipers.guard import Pin
@@ -43,8 +46,16 @@ from nullbay.wipers.service import Bench, Host, Placement
 
 LAB_BAY = BayId("lab")
 LAB_PROCESS = "nullbay.lab.process"
+KEY_FILES = ("station.pem", "bench.pem")
+PERSON_ID_FORM = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 LOCK_PATIENCE_S = 5.0
 LOCK_POLL_S = 0.1
+
+
+class StateError(NullbayError):
+    """The state directory is not what this station left; nothing was touched."""
+
+    code = "state.unusable"
 
 
 class UsageError(NullbayError):
@@ -78,11 +89,38 @@ def host_for(clock: Clock, *, lab: bool) -> Host:
 def state_dir(arguments: Any, *, lab: bool) -> Path:
     """The state directory, made 0700 if it is not there."""
     given = arguments.state_dir or os.environ.get("NULLBAY_STATE_DIR") or DEFAULT_STATE
-    path = Path(given).absolute()
-    if lab:
-        path /= "demo"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+    top = Path(given).absolute()
+    for path in (top, top / "demo") if lab else (top,):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        if status.st_uid not in {0, os.geteuid()} or status.st_mode & 0o022:
+            raise StateError(
+                f"others may write to {path}",
+                next_step="Give it to the user nullbay runs as, and chmod 700",
+            )
+    return top / "demo" if lab else top
+
+
+def require_history(state: Path) -> None:
+    """Keys, journal and records of a state directory belong together. Raises StateError.
+
+    A journal that is gone, and began anew, would silently forget failed drives; a key made anew
+    would sign what follows as somebody else.
+    """
+    journal = state / JOURNAL_FILE
+    kept = journal.is_file() and journal.stat().st_size > 0
+    used = [name for name in ("jobs", "records") if any((state / name).glob("j-*"))]
+    if used and not kept:
+        raise StateError(
+            f"{state} holds {' and '.join(used)} but no journal",
+            next_step="Put the journal back, or begin with another state directory",
+        )
+    missing = [name for name in KEY_FILES if kept and not (state / "keys" / name).exists()]
+    if missing:
+        raise StateError(
+            f"{state} has a journal, but its key {missing[0]} is gone",
+            next_step="Put the key back, or begin with another state directory",
+        )
 
 
 def load_settings(arguments: Any, state: Path | None) -> Settings:
@@ -92,12 +130,15 @@ def load_settings(arguments: Any, state: Path | None) -> Settings:
 
 def load_policy(name: str | None, settings: Settings) -> Policy:
     """The policy asked for, else the default of the settings. Raises ConfigError, UsageError."""
+    known = policy_files.load_policies(settings.policies_directory)
+    if settings.default_policy is not None:
+        policy_files.resolve(known, settings.default_policy)
     wanted = name or settings.default_policy
     if wanted is None:
         raise UsageError(
             "no policy was named", next_step="Say --policy; `nullbay config policies` lists them"
         )
-    return policy_files.resolve(policy_files.load_policies(settings.policies_directory), wanted)
+    return policy_files.resolve(known, wanted)
 
 
 def find_lot(reference: str | None, settings: Settings) -> Lot | None:
@@ -110,6 +151,11 @@ def find_lot(reference: str | None, settings: Settings) -> Lot | None:
 def find_people(ids: list[str], settings: Settings) -> tuple[Person, ...]:
     """Operators by id; where none are configured, ids are taken as they are."""
     known = {one.operator_id: one.person() for one in settings.operators}
+    if odd := [one for one in ids if not PERSON_ID_FORM.fullmatch(one)]:
+        raise UsageError(
+            f"{show(odd[0])!r} is no id of a person",
+            next_step="Use 1 to 64 letters, digits and . _ @ -",
+        )
     if not known:
         return tuple(Person("operator", one) for one in ids)
     if missing := [one for one in ids if one not in known]:
@@ -153,6 +199,7 @@ class StationParts:
 def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> StationParts:
     """Everything a wipe needs. Raises ConfigError, JournalError, LockedError, KeyFileError."""
     state = state_dir(arguments, lab=lab)
+    require_history(state)
     settings = load_settings(arguments, state)
     clock = host.clock if host else make_clock()
     lock = _shared_lock(state, clock)

@@ -217,9 +217,7 @@ def demo(arguments: Any) -> int:
     outcomes = run.run()
     good = all(one.as_it_should for one in outcomes)
     code = 0 if good else EXIT_NOT_AS_IT_SHOULD
-    command = (
-        f"nullbay cert verify {run.certificates} --trust {run.certificates / 'station.pub.pem'}"
-    )
+    command = output.verify_command(run.certificates, run.certificates)
     if arguments.json:
         output.emit(
             "demo",
@@ -244,6 +242,7 @@ def demo(arguments: Any) -> int:
     )
     output.say(f"Certificates, records and PDFs: {run.certificates}")
     output.say(f"Check them:  {command}")
+    output.say("             (exit 20: the worst verdict among them)")
     if not good:
         wrong = ", ".join(one.drive.bay for one in outcomes if not one.as_it_should)
         output.say(output.painted(f"Not as it should be: {wrong}", "31"))

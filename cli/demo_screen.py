@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 
 from nullbay.cli import output
@@ -49,7 +48,7 @@ class Screen:
         line = self.lines[bay]
         changed = line.state != state
         line.state, line.done, line.colour = state, done, colour
-        if sys.stderr.isatty():
+        if output.is_watched():
             self.draw()
         elif changed:
             output.note(f"{bay}  {line.story}: {state}")
@@ -57,11 +56,10 @@ class Screen:
     def draw(self) -> None:
         """Redraw everything in place."""
         if self.drawn:
-            sys.stderr.write(f"\x1b[{self.drawn}A")
+            output.draw(f"\x1b[{self.drawn}A")
         for line in self.lines.values():
-            sys.stderr.write("\x1b[K" + _words(line) + "\n")
+            output.draw("\x1b[K" + _words(line) + "\n")
         self.drawn = len(self.lines)
-        sys.stderr.flush()
 
 
 def _words(line: Line) -> str:

@@ -62,7 +62,7 @@ def drives(arguments: Any) -> int:
                     drive.identity.model.shown,
                     drive.identity.serial.shown or "none",
                     drive.confirm,
-                    "; ".join(f"{text_of(one.code)}" for one in why) or "-",
+                    ", ".join(one.code for one in why) or "-",
                 )
                 for device, drive, bay, why in rows
             ],

@@ -7,10 +7,14 @@ from typing import Any
 from nullbay.cli import context, output
 from nullbay.lab import hands
 from nullbay.lab.olddata import OldData
+from nullbay.lab.state import DriveFiles
 
 
 def make(arguments: Any) -> int:
     """Make the files of the drive that a description describes."""
+    image = DriveFiles(arguments.path).image
+    if image == arguments.path or (image.exists() and not arguments.force):
+        raise context.UsageError(f"{image} is there already", next_step="Say --force to replace it")
     old = OldData(arguments.old_data) if arguments.old_data is not None else None
     return _told(arguments, "made", hands.make_file_drive(arguments.path, old_data=old))
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from nullbay.cli import output
 from nullbay.cli.parser import build_parser
 from nullbay.domain.errors import NullbayError
 
@@ -17,12 +18,18 @@ EXIT_USAGE = 2
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 
+EXIT_NOT_AUTHENTIC = 50
+EXIT_MALFORMED = 51
 _USAGE_CODES = ("usage.", "config.", "device.", "policy.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code."""
-    parsed = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    output.be_robust()
+    parsed = build_parser().parse_args(given)
+    if any(not text.isprintable() for text in given):
+        return _failed(parsed, "usage.text", "an argument holds control or invalid characters", "")
     try:
         return _commands(parsed.command.split()[0])[parsed.command](parsed)
     except NullbayError as error:
@@ -69,9 +76,10 @@ def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
 
 
 def _failed(parsed: Any, code: str, message: str, next_step: str) -> int:
-    from nullbay.cli import output
-
     exit_code = EXIT_USAGE if code.startswith(_USAGE_CODES) else EXIT_INTERNAL
+    if parsed.command.startswith("cert "):
+        exit_code = EXIT_NOT_AUTHENTIC if code.startswith("certificate.") else exit_code
+        exit_code = EXIT_MALFORMED if code.startswith("input.") else exit_code
     if getattr(parsed, "json", False):
         error = {"code": code, "message": message, "next_step": next_step}
         output.emit("error", exit_code=exit_code, error=error)

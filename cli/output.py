@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from nullbay.domain.text import show
 from nullbay.domain.verdict import Verdict
@@ -19,29 +23,57 @@ MARKS = {
 }
 
 
+def be_robust() -> None:
+    """Whoever reads may have no UTF-8, or leave: neither may end a wipe that is under way."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """To whoever still listens; a stream that was closed before we began is None."""
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def is_watched() -> bool:
+    """Whether standard error is a terminal, so that progress may be drawn in place."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def draw(text: str) -> None:
+    """Part of a picture on standard error."""
+    _write(sys.stderr, text)
+
+
 def emit(schema: str, **fields: Any) -> None:
     """One JSON object on one line of standard output."""
-    sys.stdout.write(
-        json.dumps({"schema": f"nullbay.{schema}/1", **fields}, ensure_ascii=False) + "\n"
-    )
-    sys.stdout.flush()
+    line = json.dumps({"schema": f"nullbay.{schema}/1", **fields}, ensure_ascii=False)
+    _write(sys.stdout, line + "\n")
 
 
 def say(text: str = "") -> None:
     """A line for a person, on standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, text + "\n")
 
 
 def note(text: str) -> None:
     """A line beside the output: progress, hints, errors."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    _write(sys.stderr, text + "\n")
 
 
 def painted(text: str, colour: str) -> str:
     """Coloured where standard output is a terminal."""
-    return f"\x1b[1;{colour}m{text}\x1b[0m" if sys.stdout.isatty() else text
+    return (
+        f"\x1b[1;{colour}m{text}\x1b[0m" if sys.stdout is not None and sys.stdout.isatty() else text
+    )
 
 
 def verdict_words(verdict: Verdict) -> str:
@@ -78,7 +110,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     Cells are made safe for a terminal.
     """
-    lines = [[show(cell, 60) for cell in row] for row in rows]
+    lines = [[cell if cell.isprintable() else show(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in [list(head), *lines]) for n in range(len(head))]
     if sum(widths) + 2 * len(widths) > shutil.get_terminal_size((1000, 24)).columns:
         return "\n\n".join(_standing(head, row) for row in lines)
@@ -95,3 +127,12 @@ def _standing(head: Sequence[str], row: Sequence[str]) -> str:
     width = max(len(name) for name in head)
     pairs = zip(head, row, strict=True)
     return "\n".join(f"{name.ljust(width)}  {cell}" for name, cell in pairs if cell != "-")
+
+
+def verify_command(records: Path, keys: Path) -> str:
+    """What to type to check records, with the program as it was called and both keys."""
+    called = sys.argv[0] if Path(sys.argv[0]).name == "nullbay" else "nullbay"
+    words = [called, "cert", "verify", str(records)]
+    for name in ("station.pub.pem", "bench.pub.pem"):
+        words += ["--trust", str(keys / name)]
+    return shlex.join(words)

@@ -12,6 +12,7 @@ from nullbay import __version__
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT_STATE = "/var/lib/nullbay"
+RATE_LIMIT_MAX_MB = 1_000_000
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -211,6 +212,7 @@ def _lab(commands: _Commands) -> None:
     group = _group(commands, "lab", "drives made of software")
     leaf = _leaf(group, "make", "lab make", "make the drive that a description file describes")
     leaf.add_argument("path", type=Path, metavar="FILE", help="description, see docs/lab.md")
+    leaf.add_argument("--force", action="store_true", help="replace a drive that is there already")
     leaf.add_argument(
         "--old-data", type=int, metavar="SEED", help="fill it with recognisable old data"
     )
@@ -236,7 +238,7 @@ def _demo(commands: _Commands) -> None:
 
 def _megabytes(text: str) -> int:
     value = int(text)
-    if value < 1:
-        msg = "at least 1"
+    if not 1 <= value <= RATE_LIMIT_MAX_MB:
+        msg = f"1 to {RATE_LIMIT_MAX_MB}"
         raise argparse.ArgumentTypeError(msg)
     return value * 1_000_000

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 from nullbay.cli import output
 from nullbay.wipers import protocol as p
 
 PLAIN_EVERY = 40
 BAR_CELLS = 24
-PHASES = {"write": "writing", "verify": "verifying", "recheck": "reading again"}
+PHASES = {
+    "resume": "reading back",
+    "write": "writing",
+    "verify": "verifying",
+    "recheck": "reading again",
+}
 
 
 class Progress:
@@ -43,13 +46,12 @@ class Progress:
     def end(self) -> None:
         """Leave the line behind."""
         if self._open_line:
-            sys.stderr.write("\n")
+            output.draw("\n")
             self._open_line = False
 
     def _draw(self, message: p.Progress) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K" + words(message))
-            sys.stderr.flush()
+        if output.is_watched():
+            output.draw("\r\x1b[K" + words(message))
             self._open_line = True
         elif self._count % PLAIN_EVERY == 1:
             output.note(words(message))

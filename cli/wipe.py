@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from nullbay.cli.progress import Progress
 from nullbay.domain.reasons import text_of
 from nullbay.domain.verdict import Effect, Finding, Verdict
 
+TAG_MAX_CHARACTERS = 128
+
 
 class _Interrupted(Exception):  # noqa: N818 - not an error: the user's wish
     """The job stays open."""
@@ -26,6 +29,7 @@ class _Interrupted(Exception):  # noqa: N818 - not an error: the user's wish
 
 def wipe(arguments: Any) -> int:
     """Wipe, certify, tell."""
+    _require_tags(arguments)
     lab = context.is_lab(arguments.device)
     station = context.open_station(arguments, lab=lab)
     try:
@@ -42,6 +46,7 @@ def wipe(arguments: Any) -> int:
             rate_limit_bytes_per_s=arguments.rate_limit,
         )
         out = arguments.out.absolute()
+        _require_place(out, station)
         try:
             result = asyncio.run(_conduct(station, request, out, as_json=arguments.json))
         except _Interrupted:
@@ -55,6 +60,34 @@ def wipe(arguments: Any) -> int:
         return code
     finally:
         station.close()
+
+
+def _require_tags(arguments: Any) -> None:
+    """Tags are short and printable: they stand on the certificate."""
+    for name in ("asset_tag", "label_serial", "lot"):
+        text = getattr(arguments, name) or ""
+        if len(text) > TAG_MAX_CHARACTERS or not text.isprintable():
+            raise context.UsageError(
+                f"--{name.replace('_', '-')} is not a short printable text",
+                next_step=f"Use at most {TAG_MAX_CHARACTERS} printable characters",
+            )
+
+
+def _require_place(out: Path, station: context.StationParts) -> None:
+    """Found out before hours are spent: records can be written there, and beside our own only."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out) as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        raise context.UsageError(
+            f"nothing can be written to {out}: {error.strerror}", next_step="Name another --out"
+        ) from error
+    there = out / "station.pub.pem"
+    if there.exists() and there.read_bytes() != station.certifier.station_public_key_pem:
+        raise context.UsageError(
+            f"{out} holds records of another station", next_step="Name another --out"
+        )
 
 
 async def _conduct(
@@ -157,8 +190,8 @@ def _tell(arguments: Any, result: WipeResult) -> int:
     if result.recorded is not None:
         output.say(f"  record    {result.recorded.bundle}")
         output.say(f"  document  {result.recorded.pdf}")
-        trust = f"--trust {result.recorded.public_key}"
-        output.say(f"  check     nullbay cert verify {result.recorded.bundle} {trust}")
+        where = result.recorded.public_key.parent
+        output.say(f"  check     {output.verify_command(result.recorded.bundle, where)}")
     return int(plain["exit_code"])
 
 

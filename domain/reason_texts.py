@@ -59,6 +59,10 @@ REFUSAL: dict[str, tuple[str, str]] = {
         "another drive than the planned one is there",
         "identify it again and plan anew",
     ),
+    "identity.unprovable": (
+        "nothing can tell this drive from another: it has no name, and zeros prove nothing",
+        "rely on the record made at the time, or wipe it again with a keyed pattern",
+    ),
     "plan.held-for-destruction": (
         "no allowed technique reaches the required method on this drive",
         "destroy it, or choose another policy knowingly",

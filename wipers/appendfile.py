@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from nullbay.domain.canonical import canonical_json
-from nullbay.domain.errors import NullbayError
+from nullbay.domain.errors import NullbayError, TooLargeError
 
 FIRST = "0" * 16
-RECORD_MAX_BYTES = 8 * 1024 * 1024
 FILE_MAX_BYTES = 256 * 1024 * 1024
 _DIGITS = 16
+RECORD_OVERHEAD_BYTES = _DIGITS + 2
 
 
 class BrokenFileError(NullbayError):
-    """A record before the last does not fit its checksum: the file was changed or the disk is bad."""
+    """A record before the last does not fit its checksum: changed by somebody, or a bad disk."""
 
     code = "jobdir.broken"
 
@@ -63,12 +63,13 @@ class AppendFile:
     def append(self, plain: Any) -> None:
         """Write one record; returns only after it is on the medium.
 
-        A write that fails half-way (disk full) leaves the file as it was for the next one.
+        A write that fails half-way (disk full) leaves the file as it was for the next one. Raises
+        TooLargeError for what could not be read again.
         """
         body = canonical_json(plain)
-        if len(body) > RECORD_MAX_BYTES:
-            msg = f"a record of {len(body)} bytes is too large for {self._path.name}"
-            raise BrokenFileError(msg, next_step="Report this fault")
+        if self._good_bytes + len(body) > FILE_MAX_BYTES - RECORD_OVERHEAD_BYTES:
+            msg = f"{self._path.name} would have more than {FILE_MAX_BYTES} bytes"
+            raise TooLargeError(msg, next_step="Report this fault")
         head = _digest(self.head, body)
         line = head.encode() + b" " + body + b"\n"
         self._fault(f"append {self._path.name}")
@@ -92,7 +93,7 @@ class AppendFile:
 
 
 def read_records(path: Path) -> list[Any]:
-    """The records of a file without changing it; a torn tail is left out. Raises BrokenFileError."""
+    """The records of a file, unchanged; a torn tail is left out. Raises BrokenFileError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         return _checked(fd, path)[0]

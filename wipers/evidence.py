@@ -1,4 +1,4 @@
-"""From the job directory to evidence: what happened, put together by a pure function of the records."""
+"""From the job directory to evidence: a pure function of what was journalled."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def standing(job: JobDirectory, now: Stamp) -> Standing:
 def _end(
     events: tuple[BenchEvent, ...], outcomes: tuple[StepOutcome, ...], *, is_all_done: bool
 ) -> JobEnd | None:
-    """Why the job is over; work that is done still needs a session that saw the drive afterwards."""
+    """Why the job is over; work that is done still needs a last look at the drive."""
     last = events[-1] if events and isinstance(events[-1], SessionEnded) else None
     codes = {code for outcome in outcomes for code in outcome.codes}
     codes |= {last.code} if last else set()
@@ -107,7 +107,7 @@ def is_failed(outcome: StepOutcome) -> bool:
 
 
 def evidence(job: JobDirectory, end: JobEnd, now: Stamp) -> JobEvidence:
-    """All a verdict rests on. Steps that were begun and have no outcome get what the ranges tell."""
+    """All a verdict rests on. Steps begun that have no outcome get what the ranges tell."""
     stands = standing(job, now)
     known = {outcome.number for outcome in stands.outcomes}
     outcomes = [*stands.outcomes]

@@ -14,7 +14,7 @@ from nullbay.domain.drive import Drive, Unit
 from nullbay.domain.errors import MalformedError
 from nullbay.domain.outcome import ReadBack, SessionEnd, StepOutcome
 from nullbay.domain.plan import OverwriteStep
-from nullbay.domain.ranges import ByteRange
+from nullbay.domain.ranges import ByteRange, RangeSet
 from nullbay.domain.reasons import CATALOGUE
 from nullbay.wipers import protocol as p
 from nullbay.wipers.evidence import is_done
@@ -67,6 +67,8 @@ class Hearing:
         self._found: ReadBack | None = None
         self._todo = [one.number for one in order.plan.steps if one.number >= order.first_step]
         self._step: int | None = None
+        self._so_far = order.so_far
+        self._flushed = RangeSet()
         self._failed = self._began = self._is_other_drive = False
 
     def take(self, message: object) -> SessionResult | p.Acknowledged | None:
@@ -89,6 +91,7 @@ class Hearing:
                 self._is_other_drive = not is_match and not from_zero
                 self._found, self._from_zero = found, from_zero
                 if from_zero:
+                    self._so_far = None
                     self._todo = [one.number for one in self._plan.steps]
                 return None
             case _ if self._awaits_read_back:
@@ -101,14 +104,18 @@ class Hearing:
                 self._begin()
                 self._job.happened(StepIntended(number, at))
                 self._step = number
+                resumed = self._so_far if self._so_far and self._so_far.number == number else None
+                self._flushed = RangeSet(resumed.flushed if resumed else ())
                 return p.Acknowledged(number)
             case p.RangesFlushed(number, ranges, at) if self._fits(number, ranges):
                 self._job.flushed(RangeRecord(number, ranges, at))
+                for one in ranges:
+                    self._flushed.add(one.start, one.end)
                 return None
             case p.SectorUnwritable(number, lba, errno) if self._is_sector(number, lba):
                 self._job.unwritable(UnwritableRecord(number, lba, errno[:16]))
                 return None
-            case p.StepOver(outcome) if outcome.number == self._step and _is_known(outcome.codes):
+            case p.StepOver(outcome) if self._is_outcome(outcome):
                 self._over(outcome)
                 return None
             case _:
@@ -163,6 +170,11 @@ class Hearing:
         self._step = None
         self._failed = not is_done(outcome)
         self._todo = [number for number in self._todo if number != outcome.number]
+
+    def _is_outcome(self, outcome: StepOutcome) -> bool:
+        """Of the step under way, and of no other bytes than those that were told flushed."""
+        is_of_it = outcome.number == self._step and _is_known(outcome.codes)
+        return is_of_it and RangeSet(outcome.flushed) == self._flushed
 
     def _is_next(self, number: int) -> bool:
         return self._step is None and not self._failed and self._todo[:1] == [number]

@@ -1,8 +1,8 @@
 """The job directory: what a drive was sent and answered, kept by the bench until acknowledged.
 
-`<state>/jobs/<job>/`, 0700, files 0600: `order` (plan, identity, first observation), `keys` (the two
-secrets of the job), `events`, `ranges` and `exchanges` (append-only, checksummed), `result` (the
-signed transcript). Everything a verdict rests on can be rebuilt from here after a crash
+`<state>/jobs/<job>/`, 0700, files 0600: `order` (plan, identity, first observation), `keys` (the
+two secrets of the job), `events`, `ranges` and `exchanges` (append-only, checksummed), `result`
+(the signed transcript). Everything a verdict rests on can be rebuilt from here after a crash
 (docs/decisions/crash-safety.md).
 """
 
@@ -166,7 +166,9 @@ class JobDirectory:
         self._events = AppendFile(path / "events", fault=fault)
         self._ranges = AppendFile(path / "ranges", fault=fault)
         self._exchanges = AppendFile(path / "exchanges", fault=fault)
-        self._happened = [from_plain(BenchEvent, record) for record in self._events.records]
+        self._happened: list[BenchEvent] = [
+            from_plain(BenchEvent, record) for record in self._events.records
+        ]
         self._restart_ranges()
 
     @classmethod
@@ -285,7 +287,7 @@ class JobDirectory:
 
 
 def archive_members(path: Path) -> dict[str, bytes]:
-    """What goes into the evidence archive: everything but the finding key and the files' own names."""
+    """What goes into the evidence archive: everything but the finding key."""
     keys = _read_capped(path / "keys")
     members = {
         "order.json": _read_capped(path / "order"),

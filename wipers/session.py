@@ -62,7 +62,7 @@ class DriveSession:
         self._temperature: int | None = None
 
     async def serve(self) -> None:
-        """Until Close, or until the peer is gone: then stop at the next block and let go of the drive.
+        """Until Close, or until the peer is gone: then stop at the next block, let go of the drive.
 
         A fault of this code ends it as well: the peer sees the channel close.
         """
@@ -197,7 +197,7 @@ class DriveSession:
         return SessionEnd.FINISHED, ""
 
     async def _allowed(self, number: int) -> None:
-        """Until the intent is journalled. Raises ChannelClosedError if the peer went away instead."""
+        """Until the intent is journalled. Raises ChannelClosedError if the peer went away."""
         while (got := await self._acknowledged.get()) != number:
             if got is None:
                 raise ChannelClosedError("the peer went away before it allowed a step")
@@ -344,18 +344,19 @@ class DriveSession:
     async def _watch_temperature(self, access: DriveAccess, order: p.Execute) -> None:
         """Apart from the other watch: a sick drive may not answer."""
         while True:
-            with suppress(PortError):
+            try:
                 celsius = await self._around.executor.call(access.temperature_celsius)
-                self._heed_temperature(celsius, order)
+            except PortError:
+                celsius = None
+            self._heed_temperature(celsius, order)
             await self._clock.sleep(TEMPERATURE_S)
 
     def _heed_temperature(self, celsius: int | None, order: p.Execute) -> None:
+        """A drive that does not tell any more is treated like one that never did: it goes on."""
         self._temperature = celsius
-        if celsius is None:
-            return
-        if celsius > order.plan.budgets.pause_above_celsius:
+        if celsius is not None and celsius > order.plan.budgets.pause_above_celsius:
             self._control.pause("temperature")
-        elif celsius < order.plan.budgets.continue_below_celsius:
+        elif celsius is None or celsius < order.plan.budgets.continue_below_celsius:
             self._control.go_on("temperature")
 
 
@@ -365,7 +366,7 @@ def _cut_short(code: str) -> tuple[SessionEnd, str]:
 
 
 def _refusal_of(error: NullbayError) -> Refusal:
-    """Errors that know their refusal bring it; a drive that does not answer is no drive to touch."""
+    """Errors that know their refusal bring it; a drive without an answer is not touched."""
     known = getattr(error, "refusal", None)
     if isinstance(known, Refusal):
         return known

@@ -199,7 +199,9 @@ class StepRun:
             profile,
             work.draw_seed(sampling.SEED_BYTES) if sampled else b"",
             ReadingRule(
-                work.order.plan.budgets.write_retries, work.order.plan.budgets.retry_pause_s, True
+                work.order.plan.budgets.write_retries,
+                work.order.plan.budgets.retry_pause_s,
+                cure_by_rewriting=True,
             ),
             work.control,
             self._clock,

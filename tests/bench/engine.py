@@ -1,4 +1,4 @@
-"""The real drive process, asked over its own channel to write and to read, and watched from outside."""
+"""The real drive process, asked over its own channel to write and to read, and watched."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def engine(device: str) -> AsyncIterator[Engine]:
         yield Engine(process, made)
         await process.channel.send(p.Close())
         async with asyncio.timeout(LETS_GO_S):
-            while not process.ended():
+            while not process.ended():  # noqa: ASYNC110 - the kernel tells of a child by asking
                 await asyncio.sleep(0.01)
     finally:
         if not process.ended():

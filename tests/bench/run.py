@@ -1,9 +1,9 @@
-"""`make bench`: how fast the engine writes and reads back, beside other programs, on the same devices.
+"""`make bench`: how fast the engine writes and reads back, beside other programs.
 
-As root, on loop devices over files in memory that are made here and released whatever happens;
-nothing else is ever opened for writing. Other programs disturb any single run, so every figure of
-ours is measured next to one of `fio`, in alternating order, several times, and the median of the
-ratios is what counts. docs/performance.md explains the figures.
+As root, on loop devices over files in memory that are made here and released whatever happens: the
+same devices for everybody, and nothing else is ever opened for writing. Other programs disturb any
+single run, so every figure of ours is measured next to one of `fio`, in alternating order, several
+times, and the median of the ratios is what counts. docs/performance.md explains the figures.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
 from bench.engine import Engine, engine  # noqa: E402 - found beside this file
-from support import evidence_factory  # noqa: E402
 
 from nullbay.certs import verify  # noqa: E402
+from nullbay.certs.keys import PublicKey  # noqa: E402
 from nullbay.domain.patterns import ZERO, Keyed, Pattern  # noqa: E402
 from nullbay.wipers.platform import loop  # noqa: E402
+from support import evidence_factory  # noqa: E402
 
 MEMORY = Path("/dev/shm")
 MIB = 1 << 20
@@ -118,7 +119,7 @@ class Bench:
         found = {key: Pairs() for key in ("write fixed", "read fixed", "write keyed", "read keyed")}
         async with AsyncExitStack() as stack:
             engines = [await stack.enter_async_context(engine(one)) for one in devices]
-            # fio opens the devices itself; claims by ours would not let it (O_EXCL is ours alone)
+            # ours hold the devices by O_EXCL and flock, which keeps nobody out who asks for neither
             for _ in range(self.runs):
                 for pattern, word in ((ZERO, "fixed"), (Keyed(), "keyed")):
                     await side_by_side(
@@ -209,7 +210,7 @@ class Bench:
     async def certificates(self) -> None:
         """Whole checks of one certificate: signatures, transcript, verdict, every field."""
         certified = evidence_factory.certify(evidence_factory.good_evidence())
-        trust = verify.PublicKey.from_pem(certified.station.public_key_pem)
+        trust = PublicKey.from_pem(certified.station.public_key_pem)
         count, started = 0, time.perf_counter()
         while (spent := time.perf_counter() - started) < VERIFY_S:
             verify.verify(certified.bundle, (trust,), None)

@@ -17,7 +17,7 @@ import zstandard
 from nullbay.domain import sampling
 from nullbay.domain.policy import NistR1
 from nullbay.domain.ranges import ByteRange
-from nullbay.lab.description import DriveDescription, LbaSpan
+from nullbay.lab.description import DriveDescription, LbaSpan, SlowSpan
 from nullbay.lab.hands import make_file_drive
 from nullbay.lab.olddata import OldData
 from support.command import Done, Operator
@@ -92,6 +92,33 @@ def test_a_change_in_a_sample_is_reported_and_samples_can_be_drawn_anew(
         assert (end.code, end.last["first_lba"]) == (60, at // 512)
         flip(image, at)
     assert operator.recheck(certificate, path, "--samples", "fresh").code == 0
+
+
+# --- Ctrl-C twice ------------------------------------------------------------------------------
+
+
+def test_two_interrupts_leave_it_open_and_the_same_command_resumes(
+    tmp_path: Path, operator: Operator
+) -> None:
+    """The second one comes while the drive still owes the answer that the first one waits for."""
+    slow = SlowSpan(first_lba=9000, last_lba=9000, delay_ms=3000)
+    description = DriveDescription(sectors=24_576, model="LAB", serial="SLOW-1", slow=(slow,))
+    old = OldData(seed=4)
+    path = make_file_drive(tmp_path / "drive.json", description, old_data=old)
+    with operator.start(*operator.wipe_arguments(path, FULL)) as running:
+        running.until_done_bytes(4 * MIB)
+        running.interrupt()
+        running.until_said(b"Ctrl-C again")
+        running.interrupt()
+        done = running.wait()
+    assert (done.code, done.last["schema"]) == (130, "nullbay.wipe-interrupted/1")
+    (row,) = operator.jobs("demo")
+    assert row["verdict"] is None
+    assert not list(operator.out.glob("*")) if operator.out.exists() else True
+    again = operator.wipe(path, FULL)
+    assert again.last["job"] == row["job"]
+    assert again.code in {0, 10}, again.last["reasons"]
+    assert old.left_on(tmp_path / "drive.img", 512) == ()
 
 
 # --- what a failed drive held ------------------------------------------------------------------

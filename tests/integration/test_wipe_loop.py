@@ -426,24 +426,6 @@ def test_one_interrupt_concludes_and_records(tmp_path: Path, operator: Operator)
         assert (again.code, again.last["job"] == done.last["job"]) == (10, False)
 
 
-def test_two_interrupts_leave_it_open(tmp_path: Path, operator: Operator) -> None:
-    old = OldData(seed=9)
-    with slow_drive(tmp_path, mib=32) as device:
-        arguments = operator.wipe_arguments(device.device, FULL, "--rate-limit", "1")
-        with operator.start(*arguments, "--outside-bays") as running:
-            running.until_done_bytes(MIB // 2)
-            running.interrupt()
-            running.interrupt()
-            done = running.wait()
-        assert done.code in {130, 20}, "the second one may come when all is concluded"
-        again = operator.wipe(device.device, FULL)
-        assert again.code == 10
-        if done.code == 130:
-            assert done.last["schema"] == "nullbay.wipe-interrupted/1"
-            assert len(operator.jobs()) == 1
-        assert old.left_on(tmp_path / "drive.img", 512) == ()
-
-
 def test_terminated_it_stays_open_and_the_same_command_resumes(
     tmp_path: Path, operator: Operator
 ) -> None:

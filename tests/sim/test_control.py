@@ -91,7 +91,7 @@ def watched(hand: Hand, *, rate: int = SLOW, tries: int = 6, **description: Any)
 
 def say(process: Process, message: Any) -> None:
     """Send something to the drive process, as somebody at the bench would."""
-    asyncio.get_running_loop().create_task(process.children[-1].channel.send(message))
+    process.soon(process.children[-1].channel.send(message))
 
 
 def nothing(_process: Process, _message: Any, _count: int) -> None:
@@ -128,15 +128,13 @@ class PauseOnce:
 
     def __init__(self, phase: str, seconds: float, at: int = 3) -> None:
         self._phase, self._seconds, self._left = phase, seconds, at
-        self.tasks: list[asyncio.Task[None]] = []
 
     def __call__(self, process: Process, message: Any, _count: int) -> None:
         if isinstance(message, p.Progress) and message.phase == self._phase:
             self._left -= 1
             if self._left == 0:
                 say(process, p.Pause())
-                later = self._go_on(process)
-                self.tasks.append(asyncio.get_running_loop().create_task(later))
+                process.soon(self._go_on(process))
 
     async def _go_on(self, process: Process) -> None:
         await process.rack.clock.sleep(self._seconds)
@@ -193,7 +191,7 @@ class AbortAt:
 
     def __init__(self, what: str, at: int = 1) -> None:
         self._what, self._left = what, at
-        self.tasks: list[asyncio.Task[None]] = []
+        self.done = False
 
     def __call__(self, process: Process, message: Any, _count: int) -> None:
         name = message.phase if isinstance(message, p.Progress) else message.kind
@@ -201,8 +199,8 @@ class AbortAt:
             self._left -= 1
             if self._left == 0:
                 assert process.conducting is not None
-                abort = process.conducting.abort()
-                self.tasks.append(asyncio.get_running_loop().create_task(abort))
+                process.soon(process.conducting.abort())
+                self.done = True
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,7 @@ def test_aborted_while_it_is_read_back_is_not_taken_for_a_difference() -> None:
     for serial in ("SER1", ""):
         abort = AbortAt("resume", 1)
         seen = watched(abort, serial=serial, event=(gone,), slow=(SlowSpan(0, SECTORS - 1, 400),))
-        assert abort.tasks, "it was not read back slowly enough to be interrupted"
+        assert abort.done, "it was not read back slowly enough to be interrupted"
         ends = [(one.open_code, one.recorded is not None) for one in seen.results]
         if serial:
             assert ends == [("drive.gone", False), ("", True)]
@@ -271,7 +269,7 @@ def test_aborted_and_killed_before_it_was_recorded_stays_aborted(moment: str) ->
         if isinstance(message, p.RangesFlushed) and not aborted:
             aborted = True
             assert process.conducting is not None
-            asyncio.get_running_loop().create_task(process.conducting.abort())
+            process.soon(process.conducting.abort())
         if isinstance(message, p.StepOver):
             process.fate._name = moment
 

@@ -29,9 +29,11 @@ CLEAN = Scenario("clean")
 NAMELESS = Scenario("nameless", drive(serial=""), Verdict.SANITIZED_WITH_EXCEPTIONS)
 UNWRITABLE = Scenario("unwritable", drive(unwritable=(LbaSpan(700, 701),)), Verdict.NOT_SANITIZED)
 IGNORED = Scenario("ignored", drive(ignored_writes=(LbaSpan(600, 650),)), Verdict.NOT_SANITIZED)
-DOD = Scenario("three-passes", policy=shipped("dod-5220-22-m/1"))
-ZERO = Scenario("zero", policy=ZERO_AFTERWARDS)
-UNMAPPED = Scenario("unmapped", drive(deallocate=DeallocateKind.ZEROS), policy=DEALLOCATED)
+DOD = Scenario("three-passes", drive(sectors=512), policy=shipped("dod-5220-22-m/1"))
+ZERO = Scenario("zero", drive(sectors=768), policy=ZERO_AFTERWARDS)
+UNMAPPED = Scenario(
+    "unmapped", drive(sectors=768, deallocate=DeallocateKind.ZEROS), policy=DEALLOCATED
+)
 LOSES_SOME = Scenario("loses-some", drive(cache=CacheSpec(256 * 1024, LossKind.SOME)))
 
 WORK = ("send execute", "renamed result")
@@ -64,20 +66,19 @@ def of_the_work(moments: list[str]) -> Iterable[int]:
     return (n for n in range(first, last + 1) if not moments[n].startswith(SAME_AS_BEFORE))
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        Deaths(),
-        Deaths(with_drive_process=False),
-        Deaths(replug=True),
-        Deaths(replug=True, with_drive_process=False),
-    ],
-    ids=["both-die", "bench-dies", "both-die-and-pulled", "bench-dies-and-pulled"],
-)
-def test_at_every_moment_of_a_job(how: Deaths) -> None:
+@pytest.mark.parametrize("replug", [False, True], ids=["stays", "pulled"])
+def test_at_every_moment_of_a_job(replug: bool) -> None:
     moments = play(CLEAN).moments
     assert len(moments) > 100
-    assert survive(CLEAN, (replace(how, first=n) for n in range(len(moments))))
+    assert survive(CLEAN, (Deaths(n, replug=replug) for n in range(len(moments))))
+
+
+@pytest.mark.parametrize("replug", [False, True], ids=["stays", "pulled"])
+def test_at_every_moment_with_a_drive_process_that_outlives_its_bench(replug: bool) -> None:
+    """It ends by itself, soon, and lets go of the drive."""
+    moments = of_the_work(play(CLEAN).moments)
+    how = Deaths(replug=replug, with_drive_process=False)
+    assert survive(CLEAN, (replace(how, first=n) for n in moments))
 
 
 @pytest.mark.parametrize(

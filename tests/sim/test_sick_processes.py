@@ -25,6 +25,7 @@ from nullbay.wipers.service import OPEN_TIMEOUT_S, REOPEN_S, SILENCE_MARGIN_S
 from nullbay.wipers.session import DriveSession
 from support.crashes import NIST_CLEAR, OLD, drive, scratch, signers, variant
 from support.rack import (
+    LETS_GO_S,
     Audited,
     Fate,
     MortalChannel,
@@ -74,7 +75,7 @@ class OddDriveProcess:
         self._task.cancel()
         self._theirs.close()
 
-    async def ended(self, _clock: VirtualClock) -> None:
+    async def ended(self) -> None:
         self.channel.close()
         self._task.cancel()
         with suppress(asyncio.CancelledError):
@@ -175,10 +176,10 @@ class Interfered:
         self._task.cancel()
         self._theirs.close()
 
-    async def ended(self, clock: VirtualClock) -> None:
+    async def ended(self) -> None:
         self.channel.close()
-        async with clock.timeout(1000):
-            await asyncio.gather(self._task, return_exceptions=True)
+        done, _ = await asyncio.wait({self._task}, timeout=LETS_GO_S)
+        assert done
 
 
 class _Altered:
@@ -232,7 +233,7 @@ def test_one_that_babbles_and_never_ends_is_stopped_at_the_deadline() -> None:
     def babble(process: Process, _bench: Fate, own: Fate, _number: int) -> Any:
         def heard(message: Any) -> list[Any]:
             if message.kind == "intent":
-                asyncio.get_running_loop().create_task(talk())
+                process.soon(talk())
             return [] if message.kind == "intent" else [message]
 
         async def talk() -> None:
@@ -384,6 +385,6 @@ class _Stuck(Interfered):
     def kill(self) -> None:
         """In vain."""
 
-    async def ended(self, clock: VirtualClock) -> None:
+    async def ended(self) -> None:
         self._theirs.close()
-        await super().ended(clock)
+        await super().ended()

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,14 @@ class Running:
                 and int(line["done_bytes"]) >= count
             )
         )
+
+    def until_said(self, words: bytes) -> None:
+        """Wait until it stands on standard error."""
+        end = time.monotonic() + SAFETY_S
+        while words not in self._stderr.read_bytes():
+            assert self.process.poll() is None, "it ended before"
+            assert time.monotonic() < end, "it did not say so"
+            time.sleep(0.01)
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -154,8 +163,8 @@ class Operator:
         """`cert recheck`."""
         return self.run("cert", "recheck", certificate, "--device", device, *more)
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """What `nullbay jobs` lists, newest first."""
-        done = self.run("jobs", "--state-dir", self.state)
+    def jobs(self, below: str = "") -> list[dict[str, Any]]:
+        """What `nullbay jobs` lists, newest first; drives of software are below `demo`."""
+        done = self.run("jobs", "--state-dir", self.state / below)
         assert done.code == 0
         return list(done.last["jobs"])

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from nullbay.domain.record import Build, Transcript
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import hands
 from nullbay.lab.clock import VirtualClock
+from nullbay.lab.description_file import read_description
 from nullbay.lab.files import open_file_drive
 from nullbay.lab.host import SimulatedHostFacts
 from nullbay.lab.olddata import OldData
@@ -190,12 +190,13 @@ class SimulatedDriveProcess:
         self._task.cancel()
         self._theirs.close()
 
-    async def ended(self, clock: VirtualClock) -> None:
-        """The bench is gone: it must end by itself, and without a fault."""
+    async def ended(self) -> None:
+        """The bench is gone: it must end by itself, in time, and without a fault."""
         self._ours.close()
-        async with clock.timeout(LETS_GO_S):
-            with suppress(asyncio.CancelledError):
-                await self._task
+        done, _ = await asyncio.wait({self._task}, timeout=LETS_GO_S)
+        assert done, "a drive process outlives its bench"
+        if not self._task.cancelled():
+            self._task.result()
 
 
 Launch = Callable[[Fate, Fate, int], Any]
@@ -259,6 +260,7 @@ class Process:
         self._draw = random.Random(f"{rack.seed}/{rack.processes}").randbytes
         self.children: list[Any] = []
         self.conducting: Conductor | None = None
+        self._errands: list[asyncio.Task[None]] = []
         assert rack.signers
         self._station = Station("simulation", "", "", *rack.signers)
         self.journal = Journal(rack.state, rack.clock, fault=fate)
@@ -294,6 +296,10 @@ class Process:
         self.tell(result)
         return result
 
+    def soon(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Somebody does this meanwhile."""
+        self._errands.append(asyncio.get_running_loop().create_task(errand))
+
     def tell(self, result: WipeResult) -> None:
         """The result reached whoever asked."""
         if result.job is not None and result.recorded is not None:
@@ -306,13 +312,13 @@ class Process:
         for child in self.children:
             if with_drive_processes:
                 child.kill()
-            await child.ended(self.rack.clock)
+            await child.ended()
         self.journal.close()
 
     async def end(self) -> None:
         """An orderly end."""
         for child in self.children:
-            await child.ended(self.rack.clock)
+            await child.ended()
         self.journal.close()
 
     def _find(self, device: str) -> Drive:
@@ -401,8 +407,8 @@ def audit(rack: Rack, *, allow_open: bool = False) -> Audited:
             assert (rack.out / f"{job}.sigstore.json").read_bytes() == bundle
         verdicts[job], transcripts[job] = checked.verdict, checked.transcript
     for copy in rack.out.glob("*.sigstore.json"):
-        job = copy.name.split(".")[0]
-        assert copy.read_bytes() == (rack.state / "records" / job / copy.name).read_bytes()
+        kept = rack.state / "records" / copy.name.split(".")[0]
+        assert copy.read_bytes() == (kept / copy.name).read_bytes()
     kinds = tuple(one.kind for one in bodies)
     return Audited(verdicts, transcripts, tuple(map(JobId, report.unconcluded)), kinds)
 
@@ -425,5 +431,5 @@ def holds_stream(rack: Rack, transcript: Transcript, path: Path) -> bool:
 
 def left(path: Path, old_data: OldData) -> int:
     """Bytes of the old data that are still on the medium."""
-    sector_bytes = hands.read_description(path).logical_sector_bytes
+    sector_bytes = read_description(path).logical_sector_bytes
     return sum(one.length for one in old_data.left_on(path.with_suffix(".img"), sector_bytes))

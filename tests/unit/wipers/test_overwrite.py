@@ -470,6 +470,43 @@ def test_ranges_that_begin_within_a_physical_sector_are_split_at_its_borders() -
     assert port.content[7 * 512 : 8 * 512] == bytes(512)
 
 
+@pytest.mark.parametrize(
+    ("first", "end", "bad", "listed"),
+    [
+        (7, 12, 10, [8, 9, 10, 11]),
+        (1, 9, 8, [8]),
+        (1, 9, 3, [1, 2, 3, 4, 5, 6, 7]),
+        (3, 6, 4, [3, 4, 5]),
+    ],
+)
+def test_a_short_range_across_a_border_of_physical_sectors(
+    first: int, end: int, bad: int, listed: list[int]
+) -> None:
+    port = MemoryPort(BLOCK, 512, 4096)
+    port.before_write = bad_sectors(port, [bad])
+    before = RangeSet([ByteRange(0, first * 512), ByteRange(end * 512, BLOCK)])
+    work, told = run_inline(port, budgets=PAST, already=before)
+    assert told.unwritable == listed
+    for lba in set(range(first, end)) - set(listed):
+        assert port.content[lba * 512 : (lba + 1) * 512] == bytes(512)
+    assert work.flushed.total_bytes == BLOCK - len(listed) * 512
+
+
+def test_the_first_by_address_are_listed_whichever_lane_met_them_first() -> None:
+    port = MemoryPort(2 * BLOCK)
+    port.before_write = bad_sectors(port, [5, *range(128, 256)])
+    told = Told()
+    work = make_pass(port, told, budgets=PAST)
+    first, second = work.claim(), work.claim()
+    assert first is not None
+    assert second is not None
+    data = stream_of(ZERO, JOB_KEY, 1, BLOCK).source().take(0, BLOCK)
+    work.write(1, second, data)
+    work.write(0, first, data)
+    assert work.unwritable.first == (5, *range(128, 128 + LISTED_MAX - 1))
+    assert told.unwritable == [*range(128, 256), 5]
+
+
 @pytest.mark.parametrize("retries", [1, 3, 7])
 @pytest.mark.parametrize("kind", [PortErrorKind.MEDIUM, PortErrorKind.OTHER])
 def test_a_retry_cures(retries: int, kind: PortErrorKind) -> None:
@@ -565,6 +602,22 @@ def test_what_is_no_sectors_fault_ends_the_pass(kind: PortErrorKind, code: str, 
         assert work.flushed.total_bytes == after * BLOCK
 
 
+def test_a_drive_that_is_gone_is_not_asked_to_flush_what_was_written_before() -> None:
+    port = MemoryPort(4 * BLOCK)
+    told = Told()
+    work = make_pass(port, told)
+    write_one(work)
+
+    def leaves(_offset: int, _length: int) -> None:
+        raise refuse(PortErrorKind.GONE)
+
+    port.before_write = leaves
+    write_one(work)
+    work.flush()
+    work.finish()
+    assert (port.flushes, len(work.flushed), told.events) == (0, 0, [])
+
+
 def test_a_drive_that_leaves_while_a_block_is_split_has_no_bad_sectors() -> None:
     port = MemoryPort(BLOCK)
     count = itertools.count()
@@ -650,6 +703,23 @@ def test_a_rate_limit_holds_for_all_lanes_together(rate: int) -> None:
     assert done == size
     assert moments[-1][0] >= (size - 2 * largest) / rate
     assert moments[-1][0] <= size / rate + 1
+
+
+def test_what_one_lane_moved_the_other_waits_for_as_well() -> None:
+    async def main(clock: VirtualClock) -> None:
+        control = Control(clock, 1000)
+        assert control.account(1000) == 1.0
+        assert control.account(500) == 1.5, "at the same moment, by another lane"
+        await clock.sleep(1.0)
+        assert control.account(500) == 1.0
+        await clock.sleep(60.0)
+        assert control.account(500) == 0.5, "time not used is not saved up"
+        control.set_rate(500)
+        assert control.account(500) == 1.0, "nor owed to another limit"
+        control.set_rate(0)
+        assert control.account(500) == 0.0
+
+    run_virtually(main)
 
 
 def test_under_a_limit_no_lane_waits_for_long() -> None:

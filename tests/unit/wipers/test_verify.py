@@ -504,11 +504,36 @@ def test_a_recheck_never_writes() -> None:
 
 def test_too_many_unreadable_sectors_end_it() -> None:
     port = written(Keyed(), 100 * BLOCK)
-    port.before_read = bad_sectors(port, range(0, 12_800, 2))
+    port.before_read = bad_sectors(port, range(12_800))
     result = verify(port, Keyed())
-    assert result.unreadable.first == tuple(range(0, 2 * LISTED_MAX, 2))
-    assert result.read_bytes < result.planned_bytes
-    assert len(port.read_ranges) <= 128
+    assert result.unreadable.first == tuple(range(LISTED_MAX))
+    assert (result.unreadable.count, result.read_bytes) == (128, 0)
+
+
+def test_the_first_unreadable_ones_by_address_are_listed_whatever_was_read_first() -> None:
+    port = written(Keyed(), 4 * BLOCK)
+    port.before_read = bad_sectors(port, [3, *range(128, 256)])
+    verifying = make(port, Keyed())
+    first = verifying.claim()
+    assert first is not None
+    verifying.lanes()[1].step()
+    verifying.read(0, first, aligned(BLOCK), stream_of(Keyed(), JOB_KEY, 1, BLOCK).source())
+    assert verifying.result().unreadable.first == (3, *range(128, 128 + LISTED_MAX - 1))
+
+
+def test_one_bad_logical_sector_is_cured_with_its_whole_physical_one() -> None:
+    port = written(Keyed(), BLOCK, 512, 4096)
+    before = port.content
+
+    def bad(offset: int, length: int) -> None:
+        if not port.writes and offset <= 11 * 512 < offset + length:
+            raise refuse(errno="ENODATA")
+
+    port.before_read = bad
+    result = verify(port, Keyed(), CURE)
+    assert (result.cured_by_rewriting, result.mismatched, result.read_bytes) == (1, 0, BLOCK)
+    assert port.writes == [ByteRange(8 * 512, 16 * 512)]
+    assert port.content == before
 
 
 @pytest.mark.parametrize(
@@ -574,19 +599,20 @@ def virtually(
     port: MemoryPort,
     act: Callable[[VirtualClock, Verification], None],
     rule: ReadingRule = ONLY_READ,
+    rate: int = 0,
 ) -> tuple[Verification, float]:
     async def main(clock: VirtualClock) -> tuple[Verification, float]:
-        control = Control(clock)
+        control = Control(clock, rate)
         verifying = Verification(
             port,
-            stream_of(Keyed(), JOB_KEY, 1, BLOCK),
+            stream_of(Keyed(), JOB_KEY, 1, 16 * BLOCK),
             Full(),
             b"",
             rule,
             control,
             clock,
             FINDING_KEY,
-            block_bytes=BLOCK,
+            block_bytes=16 * BLOCK,
         )
         act(clock, verifying)
         started = clock.boottime()
@@ -598,9 +624,10 @@ def virtually(
 
 def test_a_rate_limit_holds_for_reading_too() -> None:
     port = written(Keyed(), 32 * BLOCK)
-    verifying, spent = virtually(port, lambda _clock, one: one.control.set_rate(4 * BLOCK))
+    verifying, spent = virtually(port, lambda _clock, _one: None, rate=16 * BLOCK)
     assert verifying.result().read_bytes == 32 * BLOCK
-    assert 7 <= spent <= 9
+    assert 1.75 <= spent <= 2.25
+    assert {one.length for one in port.read_ranges} == {2 * BLOCK}, "so that a stop is heard soon"
 
 
 def test_a_stop_is_heard_between_retries() -> None:
