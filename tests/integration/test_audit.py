@@ -32,7 +32,7 @@ def make(operator: Operator, name: str, description: DriveDescription) -> Path:
 
 def wipe(operator: Operator, drive: Path, *more: str, policy: str = "nist-clear-full") -> Done:
     confirm = look(drive, SystemClock()).confirm
-    words = ["wipe", drive, "--policy", policy, "--confirm", confirm]
+    words: list[str | Path] = ["wipe", drive, "--policy", policy, "--confirm", confirm]
     return operator.run(*words, "--state-dir", operator.state, "--out", operator.out, *more)
 
 
@@ -64,7 +64,7 @@ def test_what_was_flushed_before_a_gap_is_read_again(operator: Operator) -> None
     """Killed while verifying by samples; somebody writes while nobody holds the drive."""
     drive = make(operator, "b", DriveDescription(400_000, model="M", serial="A1"))
     words = ["--policy", "nist-clear", "--confirm", "A1", "--rate-limit", "60"]
-    place = ["--state-dir", operator.state, "--out", operator.out]
+    place: list[str | Path] = ["--state-dir", operator.state, "--out", operator.out]
     with operator.start("wipe", drive, *words, *place) as running:
         running.until_done_bytes(1, phase="verify")
         running.process.kill()
@@ -142,7 +142,8 @@ def test_odd_words_are_usage_errors(operator: Operator, more: tuple[str, str]) -
 
 def test_a_folder_that_cannot_hold_records_is_found_before_the_wipe(operator: Operator) -> None:
     drive = make(operator, "h", NAMED)
-    words = ["--policy", "nist-clear", "--confirm", "A1", "--state-dir", operator.state]
+    words: list[str | Path] = ["--policy", "nist-clear", "--confirm", "A1"]
+    words += ["--state-dir", operator.state]
     done = operator.run("wipe", drive, *words, "--out", os.devnull + "/x")
     assert done.code == 2
     assert OLD.left_on(drive.with_suffix(".img"), 512) != ()
