@@ -55,6 +55,9 @@ def recheck(arguments: Any) -> int:
     archive = arguments.evidence or _archive_beside(arguments.path)
     checked = verifying.verify(data, trust, archive)
     evidence = checked.transcript.evidence
+    if any(isinstance(step, DeallocateStep) for step in evidence.plan.steps):
+        why = Refusal("limit.deallocated-afterwards", "nothing says what it should read as")
+        return _tell_recheck(arguments, "refused", EXIT_REFUSED, [], (why,))
     claims = _claims(evidence, archive)
     lab = context.is_lab(arguments.device)
     settings = context.load_settings(arguments, None)
@@ -151,11 +154,6 @@ class _Claim:
 
 def _claims(evidence: JobEvidence, archive: Path | None) -> list[_Claim]:
     """What the drive must hold, unit by unit. Raises MalformedError where there is nothing."""
-    if any(isinstance(step, DeallocateStep) for step in evidence.plan.steps):
-        raise MalformedError(
-            "the drive was deallocated after verification: there is nothing to compare",
-            next_step="Only a drive left as written can be checked by reading",
-        )
     outcomes = {one.number: one for one in evidence.outcomes}
     claims = []
     for unit in evidence.plan.units:
@@ -176,7 +174,7 @@ def _claims(evidence: JobEvidence, archive: Path | None) -> list[_Claim]:
 
 def _job_key(evidence: JobEvidence, archive: Path | None) -> bytes:
     if archive is None:
-        raise MalformedError(
+        raise context.UsageError(
             "the evidence archive with the pattern key is not there",
             next_step="Name it with --evidence",
         )

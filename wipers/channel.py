@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from nullbay.domain.errors import NullbayError
@@ -72,44 +74,64 @@ class StreamChannel:
         self._writer.close()
 
 
+class _Pair:
+    """What two ends in one process share: frames on their way, and whether one end has closed."""
+
+    def __init__(self) -> None:
+        self.down: deque[bytes] = deque()
+        self.up: deque[bytes] = deque()
+        self.closed = False
+        self._changed = asyncio.Event()
+
+    def change(self) -> None:
+        """Wake everybody who waits."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        """Wait for it, or for the end."""
+        while not (ready() or self.closed):
+            await self._changed.wait()
+
+
 class LocalChannel:
     """One end of a pair inside one process; every message is encoded and decoded all the same."""
 
     def __init__(
-        self,
-        outgoing: asyncio.Queue[bytes | None],
-        incoming: asyncio.Queue[bytes | None],
-        kinds: Any,
+        self, pair: _Pair, outgoing: deque[bytes], incoming: deque[bytes], kinds: Any
     ) -> None:
         """Made by `local_pair`."""
-        self._outgoing, self._incoming, self._kinds = outgoing, incoming, kinds
-        self._closed = False
+        self._pair, self._outgoing, self._incoming = pair, outgoing, incoming
+        self._kinds, self._closed = kinds, False
 
     async def send(self, message: Message) -> None:
-        """Hand one frame over; waits while the peer's queue is full."""
-        if self._closed:
-            raise ChannelClosedError("the channel is closed")
-        await self._outgoing.put(encode(message))
+        """Hand one frame over; waits while the peer has too many to read."""
+        frame = encode(message)
+        await self._pair.until(lambda: len(self._outgoing) < QUEUE_MESSAGES)
+        if self._pair.closed:
+            raise ChannelClosedError("the peer closed the channel")
+        self._outgoing.append(frame)
+        self._pair.change()
 
     async def receive(self) -> Any:
-        """Take one frame."""
-        frame = None if self._closed else await self._incoming.get()
-        if frame is None:
-            self._closed = True
+        """Take one frame; what the peer said before it closed is still heard."""
+        await self._pair.until(lambda: bool(self._incoming))
+        if self._closed or not self._incoming:
             raise ChannelClosedError("the peer closed the channel")
+        frame = self._incoming.popleft()
+        self._pair.change()
         return decode(frame[LENGTH_BYTES:], self._kinds)
 
     def close(self) -> None:
-        """Tell the peer; a full queue loses its oldest frame, as a dying process would."""
-        self._closed = True
-        for queue in (self._outgoing, self._incoming):
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
+        """Tell the peer, also one that waits to send."""
+        self._closed = self._pair.closed = True
+        self._pair.change()
 
 
 def local_pair() -> tuple[LocalChannel, LocalChannel]:
     """The bench's end and the drive process's end."""
-    down: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MESSAGES)
-    up: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MESSAGES)
-    return LocalChannel(down, up, FromDrive), LocalChannel(up, down, ToDrive)
+    pair = _Pair()
+    return (
+        LocalChannel(pair, pair.down, pair.up, FromDrive),
+        LocalChannel(pair, pair.up, pair.down, ToDrive),
+    )

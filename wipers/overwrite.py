@@ -19,7 +19,7 @@ from nullbay.domain.ranges import ByteRange, RangeSet
 from nullbay.wipers.control import PAUSE_POLL_S, Control
 from nullbay.wipers.stream import Stream
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 LANES = 2
 FLUSH_BYTES = 1024 * 1024 * 1024
 FLUSH_S = 5.0

@@ -22,7 +22,7 @@ from nullbay.wipers.control import PAUSE_POLL_S, Control
 from nullbay.wipers.platform.buffers import aligned, first_difference
 from nullbay.wipers.stream import COMPARED_BYTES, Source, Stream, finding_digest
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 LANES = 2
 LAST_REGION_BYTES = 256 * 1024 * 1024
 _TEXT_SHARE_PERCENT = 90

@@ -329,7 +329,7 @@ def test_frames_that_are_no_messages_are_refused_and_the_job_goes_on(frame: byte
     def launch(process: Process, _bench: Fate, own: Fate, number: int) -> Any:
         def heard(message: Any) -> list[Any]:
             if number == 0 and message.kind == "ranges-flushed":
-                child._theirs._outgoing.put_nowait(frame)
+                child._theirs._outgoing.append(frame)
             return [message]
 
         child = Interfered(process, own, heard)

@@ -144,8 +144,9 @@ async def _play(folder: Path, clock: VirtualClock, scenario: Scenario, deaths: D
             if fate.moments[-4:] == ["tell", "begin", "commit", "committed"]:
                 break
             ended = _look_at_jobs(rack, scenario, keys)
-            if deaths.replug:
+            if deaths.replug or scenario.policy is DEALLOCATED:
                 ended_here |= ended
+            if deaths.replug:
                 hands.pull(path)
                 hands.put_back(path)
             continue
@@ -178,8 +179,9 @@ def _check_verdict(rack: Rack, scenario: Scenario, audited: Audited, path: Path)
 def _look_at_jobs(rack: Rack, scenario: Scenario, keys: dict[str, bytes]) -> set[str]:
     """Remember the jobs' keys; which jobs are followed by another if the drive leaves now.
 
-    Those that are over, since nobody knows what becomes of a drive out of sight, and those of a
-    drive without a name that has nothing on it which tells it from others.
+    Those that are over, since nobody knows what becomes of a drive out of sight (nor, of one that
+    was deallocated, what it should read as), and those of a drive without a name that has nothing
+    on it which tells it from others.
     """
     ended = set()
     known = rack.known_jobs()

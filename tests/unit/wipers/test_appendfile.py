@@ -120,7 +120,7 @@ def test_a_full_disk_in_the_middle_of_a_record_leaves_room_for_the_next(
         return really(fd, data[: len(data) // 2], offset)
 
     for size in (3000, 1):
-        monkeypatch.setattr(appendfile.os, "pwrite", half)
+        monkeypatch.setattr(os, "pwrite", half)
         with pytest.raises(OSError, match="full"):
             file.append({"lost": "y" * size})
         monkeypatch.undo()
@@ -160,7 +160,7 @@ def test_links_are_not_followed(path: Path, tmp_path: Path) -> None:
     link.symlink_to(path)
     for use in (AppendFile, read_records):
         with pytest.raises(OSError, match="symbolic"):
-            use(link)  # type: ignore[operator]
+            use(link)
 
 
 class Stop(BaseException):

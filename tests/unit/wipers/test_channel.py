@@ -114,14 +114,12 @@ def test_a_sender_waits_for_a_slow_reader_and_learns_of_a_dead_one() -> None:
 
 
 def test_a_closed_channel_says_so_on_both_sides() -> None:
-    async def test(channel: StreamChannel, peer: socket.socket) -> None:
+    async def test(channel: StreamChannel, _peer: socket.socket) -> None:
         channel.close()
         with pytest.raises(ChannelClosedError):
             await channel.receive()
         with pytest.raises(ChannelClosedError):
-            for _ in range(10):
-                await channel.send(p.Close())
-                await asyncio.sleep(0)
+            await asyncio.gather(*(channel.send(p.Close()) for _ in range(10)))
 
     run(test)
 

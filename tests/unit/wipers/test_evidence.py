@@ -105,7 +105,8 @@ def test_steps_that_are_done_stay_done_until_one_of_them_is_begun_again(tmp_path
     assert [one.number for one in found.intended] == [1, 2]
     found = stands(tmp_path / "c", *events, began(4, resumed=True, from_zero=True), passes=3)
     assert found.first_step == 1
-    assert found.outcomes == found.intended == ()
+    assert found.outcomes == ()
+    assert found.intended == ()
 
 
 def test_a_session_without_an_end_has_crashed_when_it_was_last_heard_of(tmp_path: Path) -> None:

@@ -111,9 +111,11 @@ junk = st.recursive(
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["18446744073709551616", "-1", "01", "finished", "ff", "FF"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -130,8 +132,7 @@ def test_an_almost_message_is_refused_or_is_one(body_and_direction: tuple[bytes,
     body, direction = body_and_direction
     try:
         message = p.decode(body, direction)
-    except NullbayError as error:
-        assert len(str(error)) <= 300
+    except NullbayError:
         return
     assert read(p.encode(message), direction) == message
 
