@@ -19,7 +19,7 @@ from nullbay.certs.ledger import InsertionClosed
 from nullbay.domain.clock import UNKNOWN_BOOT
 from nullbay.domain.codec import to_plain
 from nullbay.domain.drive import Drive
-from nullbay.domain.errors import NullbayError
+from nullbay.domain.errors import MalformedError, NullbayError
 from nullbay.domain.ids import InsertionId, JobId
 from nullbay.domain.job import Armed, DriveBack, JobState, SessionOver
 from nullbay.domain.lot import InsertionEnd, Lot, Person
@@ -232,7 +232,10 @@ class Conductor:
                 aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
                 if was_here and same_policy and not (request.restart and aborted):
                     recorded = self._certifier.record_of(row, work.out)
-                    if await self._still_holds(recorded, job, work):
+                    doubt = await self._doubt(recorded, job, work)
+                    if doubt in {"drive.gone", "step.aborted"}:
+                        return WipeResult(row.job_id, None, open_code=doubt)
+                    if not doubt:
                         return WipeResult(row.job_id, recorded)
                 if is_same:
                     with suppress(NullbayError, OSError):  # its files may be archived elsewhere
@@ -247,21 +250,32 @@ class Conductor:
         finally:
             job.close()
 
-    async def _still_holds(self, recorded: Recorded, job: JobDirectory, work: _Work) -> bool:
-        """Whether a record's word is true of the drive now; one that promises nothing always is."""
+    async def _doubt(self, recorded: Recorded, job: JobDirectory, work: _Work) -> str:
+        """Why a record's word may not be true of the drive now; empty if it is.
+
+        One that promises nothing is always true.
+        """
         if not recorded.conclusion.verdict.is_sanitized:
-            return True
+            return ""
         plan = job.order.plan
         if not all(isinstance(step, OverwriteStep) for step in plan.steps):
-            return False
-        for number in {step.unit_id: step.number for step in plan.steps}.values():
-            order = Recheck(plan, job.job_key, job.finding_key, number, Full(), b"")
-            answer = await self._bench.recheck(work.held, order, work.listener)
-            found = answer.result
-            read = found.read_bytes == found.planned_bytes
-            if answer.code or not read or found.mismatched or found.unreadable.count:
-                return False
-        return True
+            return "verification.missing"
+        self._working = work.held
+        try:
+            for number in {step.unit_id: step.number for step in plan.steps}.values():
+                order = Recheck(plan, job.job_key, job.finding_key, number, Full(), b"")
+                answer = await self._bench.recheck(work.held, order, work.listener)
+                found = answer.result
+                if answer.code:
+                    return answer.code
+                if found.mismatched or found.read_bytes != found.planned_bytes:
+                    return "verification.mismatch"
+        except (ChannelClosedError, MalformedError, TimeoutError):
+            work.held.process.kill()
+            return "step.crashed"
+        finally:
+            self._working = None
+        return ""
 
     def _begin(
         self, request: WipeRequest, held: HeldDrive, plan: SanitizationPlan, insertion: _Insertion

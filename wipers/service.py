@@ -247,14 +247,19 @@ class Bench:
         return hearing.crashed(code)
 
     async def recheck(self, held: HeldDrive, order: p.Recheck, listener: Listener) -> p.Rechecked:
-        """Compare a drive with what a job wrote on it. Raises ChannelClosedError, TimeoutError."""
+        """Compare a drive with what a job wrote on it.
+
+        Raises ChannelClosedError, MalformedError, and TimeoutError after silence or the deadline.
+        """
+        clock, budgets = self._host.clock, order.plan.budgets
         await held.process.channel.send(order)
-        while True:
-            async with self._host.clock.timeout(order.plan.budgets.stall_s + SILENCE_MARGIN_S):
-                message = await held.process.channel.receive()
-            listener(message)
-            if isinstance(message, p.Rechecked):
-                return message
+        async with clock.timeout(budgets.deadline_s):
+            while True:
+                async with clock.timeout(budgets.stall_s + SILENCE_MARGIN_S):
+                    message = await held.process.channel.receive()
+                listener(message)
+                if isinstance(message, p.Rechecked):
+                    return message
 
     def conclude(
         self, job: JobDirectory, end: JobEnd, sign: Callable[[Transcript], bytes]

@@ -26,7 +26,7 @@ from nullbay.wipers.lanes import LaneExecutor, TimedCalls
 from nullbay.wipers.readback import ReadBackRun
 from nullbay.wipers.steps import Sizes, StepRun, StepWork
 from nullbay.wipers.stream import stream_of
-from nullbay.wipers.verify import BLOCK_BYTES, ReadingRule, Verification
+from nullbay.wipers.verify import ReadingRule, Verification
 
 WATCH_S = 0.25
 TEMPERATURE_S = 10.0
@@ -256,15 +256,17 @@ class DriveSession:
         if not isinstance(step, OverwriteStep):
             msg = "only a step that wrote something can be checked by reading"
             raise NullbayError(msg, code="protocol.order")
+        block_bytes = self._around.sizes.block_bytes
         verifying = Verification(
             access.port(step.unit_id),
-            stream_of(step.pattern, order.job_key, step.number, BLOCK_BYTES),
+            stream_of(step.pattern, order.job_key, step.number, block_bytes),
             order.profile,
             order.seed,
             ReadingRule(retries=1, retry_pause_s=0, cure_by_rewriting=False),
             self._control,
             self._clock,
             order.finding_key,
+            block_bytes=block_bytes,
         )
         watch = asyncio.create_task(self._watch_recheck(verifying, order))
         try:
@@ -276,6 +278,7 @@ class DriveSession:
         await self._channel.send(p.Rechecked(verifying.result(), code))
 
     async def _watch_recheck(self, verifying: Verification, order: p.Recheck) -> None:
+        """Says nothing more of a drive that has not answered for longer than the stall time."""
         started, size = self._clock.boottime(), verifying.planned_bytes
         while True:
             await self._clock.sleep(WATCH_S)
@@ -283,9 +286,10 @@ class DriveSession:
             speed = int(done / spent) if spent > 0 else 0
             eta = (size - done) // speed if speed else None
             errors = verifying.mismatched
-            await self._channel.send(
-                p.Progress(order.number, 1, "recheck", done, size, speed, eta, errors, None, ())
-            )
+            if verifying.longest_in_flight_s() <= order.plan.budgets.stall_s:
+                await self._channel.send(
+                    p.Progress(order.number, 1, "recheck", done, size, speed, eta, errors, None, ())
+                )
 
     async def _read_back(self, access: DriveAccess, order: p.Execute) -> ReadBack | None:
         """What the drive holds of what an earlier session wrote."""

@@ -94,6 +94,20 @@ def test_a_change_in_a_sample_is_reported_and_samples_can_be_drawn_anew(
     assert operator.recheck(certificate, path, "--samples", "fresh").code == 0
 
 
+def test_a_fixed_pattern_on_a_named_drive_can_be_checked_again(
+    tmp_path: Path, operator: Operator
+) -> None:
+    description = DriveDescription(sectors=8192, model="LAB", serial="ZEROS-1")
+    path = make_file_drive(tmp_path / "drive.json", description, old_data=OldData(seed=2))
+    done = operator.wipe(path, "hmg-is5-baseline")
+    assert done.code in {0, 10}, done.last["reasons"]
+    assert (tmp_path / "drive.img").read_bytes() == bytes(4 * MIB)
+    assert operator.recheck(done.last["certificate"], path).code == 0
+    flip(tmp_path / "drive.img", 512 * 99)
+    changed = operator.recheck(done.last["certificate"], path)
+    assert (changed.code, changed.last["first_lba"]) == (60, 99)
+
+
 # --- Ctrl-C twice ------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -329,3 +330,100 @@ def test_restart_killed_anywhere_ends_with_the_new_job_sanitized(seed: int) -> N
         found = virtual.run(main)
     first, *_, last = found.verdicts.values()
     assert (first, last) == (Verdict.NOT_SANITIZED, Verdict.SANITIZED)
+
+
+# --- telling again -----------------------------------------------------------------------------
+
+
+def untold(hand: Hand, change: Callable[[Path], object] = lambda _: None) -> Watched:
+    """Killed after the record was made and before anybody was told; then asked again, and again."""
+
+    async def main(clock: VirtualClock) -> Watched:
+        path = hands.make_file_drive(folder / "drive.json", drive(speed_mb_s=1), old_data=OLD)
+        rack = Rack(folder, clock, signers=SIGNERS)
+        seen = Watched()
+        process = rack.process(Fate(name="tell"))
+        with pytest.raises(Killed):
+            await process.wipe(request_for(path, clock, NIST_CLEAR))
+        await process.die(with_drive_processes=True)
+        change(path)
+        for _ in range(3):
+            process = rack.process()
+
+            def listen(message: Any, process: Process = process) -> None:
+                seen.heard.append((clock.boottime(), message))
+                hand(process, message, len(seen.heard))
+
+            seen.results.append(await process.wipe(request_for(path, clock, NIST_CLEAR), listen))
+            await process.end()
+            if seen.results[-1].recorded is not None:
+                break
+            if not hands.is_attached(path):
+                hands.put_back(path)
+        seen.found = audit(rack, allow_open=True)
+        seen.old_bytes = left(path, OLD)
+        return seen
+
+    with scratch() as folder:
+        return virtual.run(main)
+
+
+def spoil(path: Path) -> None:
+    """Somebody wrote to the drive while nobody held it."""
+    with path.with_suffix(".img").open("r+b") as image:
+        image.seek(SIZE_BYTES // 2)
+        image.write(b"new data")
+
+
+def test_a_record_is_told_again_after_the_drive_was_read_in_full() -> None:
+    seen = untold(nothing)
+    assert seen.verdict is Verdict.SANITIZED
+    assert {one.phase for _, one in seen.progress()} == {"recheck"}
+    assert seen.found is not None
+    assert len(seen.found.verdicts) == 1
+
+
+def test_a_drive_written_to_meanwhile_gets_a_job_of_its_own() -> None:
+    seen = untold(nothing, spoil)
+    assert seen.found is not None
+    assert list(seen.found.verdicts.values()) == [Verdict.SANITIZED] * 2
+    assert seen.results[-1].job == list(seen.found.verdicts)[-1]
+
+
+def test_aborted_while_it_is_read_the_record_waits_to_be_told() -> None:
+    seen = untold(AbortAt("recheck"))
+    assert [one.open_code for one in seen.results] == ["step.aborted", ""]
+    assert seen.verdict is Verdict.SANITIZED
+    assert seen.found is not None
+    assert len(seen.found.verdicts) == 1
+
+
+def test_pulled_while_it_is_read_the_record_is_told_no_more() -> None:
+    pulled = False
+
+    def pull(process: Process, message: Any, _count: int) -> None:
+        nonlocal pulled
+        if isinstance(message, p.Progress) and not pulled:
+            pulled = True
+            hands.pull(process.rack.folder / "drive.json")
+
+    seen = untold(pull)
+    assert [one.open_code for one in seen.results] == ["drive.gone", ""]
+    assert seen.found is not None
+    assert list(seen.found.verdicts.values()) == [Verdict.SANITIZED] * 2
+
+
+def test_a_drive_process_that_dies_while_it_reads_is_no_reason_to_believe() -> None:
+    killed = False
+
+    def kill(process: Process, message: Any, _count: int) -> None:
+        nonlocal killed
+        if isinstance(message, p.Progress) and not killed:
+            killed = True
+            process.children[-1].kill()
+
+    seen = untold(kill)
+    assert seen.verdict is Verdict.SANITIZED
+    assert seen.old_bytes == 0
+    assert seen.found is not None
+    assert len(seen.found.verdicts) == 2

@@ -99,6 +99,12 @@ def test_at_every_moment_of_the_work_with_the_drive_pulled_and_its_cache_lost(
     assert survive(scenario, (Deaths(n, replug=True) for n in moments))
 
 
+@pytest.mark.parametrize("scenario", [LOSES_SOME, NAMELESS], ids=lambda s: s.name)
+def test_the_mains_fail_at_every_moment_of_the_work(scenario: Scenario) -> None:
+    moments = of_the_work(play(scenario).moments)
+    assert survive(scenario, (Deaths(n, reboot=True) for n in moments))
+
+
 @pytest.mark.parametrize("scenario", [CLEAN, NAMELESS, UNMAPPED], ids=lambda s: s.name)
 def test_a_drive_process_that_dies_alone_is_started_again(scenario: Scenario) -> None:
     moments = play(scenario).drive_moments

@@ -28,6 +28,7 @@ from support.rack import (
     LETS_GO_S,
     Audited,
     Fate,
+    Killed,
     MortalChannel,
     Process,
     Rack,
@@ -180,6 +181,8 @@ class Interfered:
         self.channel.close()
         done, _ = await asyncio.wait({self._task}, timeout=LETS_GO_S)
         assert done
+        error = None if self._task.cancelled() else self._task.exception()
+        assert error is None or isinstance(error, Killed), error
 
 
 class _Altered:

@@ -74,7 +74,8 @@ class Deaths:
     """Who dies when: the moment's number in the first process, in the second, in its drive process.
 
     `with_drive_process`: the drive process dies with its bench; else it ends by itself. `replug`:
-    after a death the drive is pulled, which empties its cache, and put back.
+    after a death the drive is pulled, which empties its cache, and put back. `reboot`: the mains
+    fail, for the station and its drives.
     """
 
     first: int | None = None
@@ -82,6 +83,11 @@ class Deaths:
     drive_process: int | None = None
     with_drive_process: bool = True
     replug: bool = False
+    reboot: bool = False
+
+    @property
+    def out_of_sight(self) -> bool:
+        return self.replug or self.reboot
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,11 @@ async def _play(folder: Path, clock: VirtualClock, scenario: Scenario, deaths: D
             if fate.moments[-4:] == ["tell", "begin", "commit", "committed"]:
                 break
             ended = _look_at_jobs(rack, scenario, keys)
-            if deaths.replug or scenario.policy is DEALLOCATED:
+            if deaths.out_of_sight or scenario.policy is DEALLOCATED:
                 ended_here |= ended
+            if deaths.reboot:
+                hands.cut_power(path)
+                clock.reboot(off_s=600)
             if deaths.replug:
                 hands.pull(path)
                 hands.put_back(path)
@@ -158,7 +167,7 @@ async def _play(folder: Path, clock: VirtualClock, scenario: Scenario, deaths: D
         assert result.job is None
     else:
         raise AssertionError(f"no record after {TRIES_MAX} tries")
-    audited = audit(rack, allow_open=deaths.replug and not scenario.is_named)
+    audited = audit(rack, allow_open=deaths.out_of_sight and not scenario.is_named)
     assert len({**audited.verdicts, **dict.fromkeys(audited.open_jobs)}) == 1 + len(ended_here)
     for job, before in keys.items():
         assert (rack.state / "jobs" / job / "keys").read_bytes() == before
