@@ -24,6 +24,7 @@ from nullbay.domain.codec import from_plain, to_plain
 from nullbay.domain.errors import NullbayError, UnknownSchemaError
 from nullbay.domain.ids import IdentityKey, InsertionId, JobId
 from nullbay.domain.job import Certified, Job, JobEvent, transition
+from nullbay.domain.status import DriveCard
 from nullbay.wipers.appendfile import Fault, no_fault, sync_directory
 
 FILE_NAME = "journal.sqlite3"
@@ -99,13 +100,22 @@ class Journal:
                 msg, next_step="Keep the file; restore it or run `nullbay journal check`"
             ) from error
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, for the modules of this folder."""
+        return self._db
+
+    def stamp(self) -> str:
+        """This moment as it stands in rows."""
+        return canonical_json(to_plain(self._clock.now())).decode()
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
     def add_job(self, row: JobRow, event: JobEvent) -> None:
         """A new job with its first event."""
-        with self._transaction():
+        with self.transaction():
             values = (
                 row.job_id,
                 row.identity_key,
@@ -124,7 +134,7 @@ class Journal:
 
     def happened(self, job: JobId, *events: JobEvent) -> Job:
         """Append events to a job, all or none; its new state. Raises IllegalTransitionError."""
-        with self._transaction():
+        with self.transaction():
             for event in events:
                 self._add_event(job, event)
             return self.state(job)
@@ -139,32 +149,53 @@ class Journal:
         """Append one ledger entry and, with it or not at all, a job's event or a stay's closing.
 
         `make` gets the last entry and runs inside the transaction, so no other process can
-        put an entry in between; what it writes to disk must be durable when it returns.
+        put an entry in between; what it writes to disk must be durable when it returns. The entry
+        goes into the outbox in the same transaction, a job's record with the one that concludes it.
         """
-        with self._transaction():
+        with self.transaction():
             entry, event = make(self.last_entry())
             self._db.execute(
                 "INSERT INTO ledger (sequence, previous, body, sha256, envelope)"
                 " VALUES (?, ?, ?, ?, ?)",
                 (entry.sequence, entry.previous, entry.body, entry.sha256, entry.envelope),
             )
+            record = job if isinstance(event, Certified) else None
+            self._db.execute(
+                "INSERT INTO outbox (sequence, job_id) VALUES (?, ?)", (entry.sequence, record)
+            )
             if job is not None and event is not None:
                 self._add_event(job, event)
             if closes is not None:
                 self._db.execute("DELETE FROM open_insertion WHERE insertion_id = ?", (closes,))
+                self._db.execute(
+                    "UPDATE insertion SET closed_sequence = ? WHERE insertion_id = ?",
+                    (entry.sequence, closes),
+                )
             return entry
 
-    def open_insertion(self, insertion: InsertionId, identity: IdentityKey, bay: str) -> None:
+    def open_insertion(
+        self,
+        insertion: InsertionId,
+        identity: IdentityKey,
+        bay: str,
+        card: DriveCard | None = None,
+    ) -> None:
         """A drive is held: its stay will be closed in the ledger, whatever comes."""
-        with self._transaction():
+        shown = None if card is None else canonical_json(to_plain(card)).decode()
+        with self.transaction():
             self._db.execute(
                 "INSERT INTO open_insertion (insertion_id, identity_key, bay) VALUES (?, ?, ?)",
                 (insertion, identity, bay),
             )
+            self._db.execute(
+                "INSERT INTO insertion (insertion_id, identity_key, bay, opened, card)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (insertion, identity, bay, self.stamp(), shown),
+            )
 
     def insertion_works(self, insertion: InsertionId, job: JobId) -> None:
         """The job that this stay works on now."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute(
                 "UPDATE open_insertion SET job_id = ? WHERE insertion_id = ?", (job, insertion)
             )
@@ -227,7 +258,7 @@ class Journal:
 
     def set_statement_id(self, job: JobId, statement_id: str) -> None:
         """The id of the job's record, fixed before it is signed so that a repeat uses the same."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute(
                 "UPDATE job SET statement_id = COALESCE(statement_id, ?) WHERE job_id = ?",
                 (statement_id, job),
@@ -235,7 +266,7 @@ class Journal:
 
     def set_told(self, job: JobId) -> None:
         """The result reached whoever asked: a repeated command starts a new job."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("UPDATE job SET told = 1 WHERE job_id = ?", (job,))
 
     def check(self, *, full: bool) -> None:
@@ -255,15 +286,17 @@ class Journal:
             "SELECT COUNT(*) FROM job_event WHERE job_id = ?", (job,)
         ).fetchone()[0]
         plain = {"schema": EVENT_SCHEMA, "event": to_plain(event)}
-        at = canonical_json(to_plain(self._clock.now())).decode()
         self._db.execute(
             "INSERT INTO job_event (job_id, number, at, event) VALUES (?, ?, ?, ?)",
-            (job, number, at, canonical_json(plain).decode()),
+            (job, number, self.stamp(), canonical_json(plain).decode()),
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Raises JournalError where SQLite cannot; nothing was changed then."""
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, for the modules of this folder.
+
+        Raises JournalError where SQLite cannot; nothing was changed then.
+        """
         self._fault("begin")
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -298,7 +331,7 @@ class Journal:
         if 0 < have < len(scripts):
             self._copy(have)
         for number, script in enumerate(scripts[have:], start=have + 1):
-            with self._transaction():
+            with self.transaction():
                 if self._version() >= number:
                     continue  # another process did it meanwhile
                 for statement in script.split(";"):
