@@ -239,7 +239,7 @@ class Desk(Protocol):
         ...
 
     async def approve(self, which: str, approval: Approval, by: Person) -> JobCard:
-        """Arm the plan of a proposal. Raises DeskError: plan.changed, usage.confirm, …"""
+        """Arm the plan of a proposal. Raises DeskError: plan.changed, usage.confirm and others."""
         ...
 
     async def approve_lot(self, reference: str, by: Person) -> tuple[JobCard, ...]:

@@ -212,6 +212,11 @@ class Journal:
         row = self._db.execute(f"{_LEDGER} ORDER BY sequence DESC LIMIT 1").fetchone()
         return LedgerEntry(*row) if row else None
 
+    def entry(self, sequence: int) -> LedgerEntry | None:
+        """The ledger entry of that number, None where there is none."""
+        row = self._db.execute(f"{_LEDGER} WHERE sequence = ?", (sequence,)).fetchone()
+        return LedgerEntry(*row) if row else None
+
     def ledger(self) -> Iterator[LedgerEntry]:
         """Every entry in order."""
         for row in self._db.execute(f"{_LEDGER} ORDER BY sequence"):
