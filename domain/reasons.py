@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from nullbay.domain import reason_texts
+from nullbay.domain.station_texts import STATION
 
 
 class Group(enum.StrEnum):
@@ -20,6 +21,7 @@ class Group(enum.StrEnum):
     VERDICT = "verdict"
     EXCEPTION = "exception"
     LIMITATION = "limitation"
+    STATION = "station"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ _TEXTS = {
     Group.VERDICT: reason_texts.VERDICT,
     Group.EXCEPTION: reason_texts.EXCEPTION,
     Group.LIMITATION: reason_texts.LIMITATION,
+    Group.STATION: STATION,
 }
 
 CATALOGUE: dict[str, Reason] = {

@@ -200,6 +200,13 @@ class Journal:
                 "UPDATE open_insertion SET job_id = ? WHERE insertion_id = ?", (job, insertion)
             )
 
+    def job_of_stay(self, insertion: InsertionId) -> JobId | None:
+        """The job that an open stay works on; None while there is none."""
+        found = self._db.execute(
+            "SELECT job_id FROM open_insertion WHERE insertion_id = ?", (insertion,)
+        ).fetchone()
+        return JobId(found[0]) if found and found[0] else None
+
     def open_insertions(self) -> tuple[InsertionRow, ...]:
         """Stays that are not closed in the ledger, oldest first."""
         rows = self._db.execute(
