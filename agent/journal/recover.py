@@ -68,8 +68,9 @@ def recover(state: Path, clock: Clock, key: PublicKey) -> Recovered:
                         unreadable += 1
                         continue
                     rows += 1
+                    into = f"{table} ({', '.join(row)})"
                     places = ", ".join("?" * len(row))
-                    made.db.execute(f"INSERT INTO {table} VALUES ({places})", row)  # noqa: S608 - our own table names
+                    made.db.execute(f"INSERT INTO {into} VALUES ({places})", tuple(row.values()))  # noqa: S608 - our own names
     except sqlite3.Error as error:
         msg = f"the journal cannot be read at all: {error}"
         raise JournalError(msg, next_step="Restore a copy; keep the damaged file") from error
@@ -97,9 +98,16 @@ def put_in_place(state: Path) -> Path:
     return kept
 
 
-def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...] | None]:
-    """Every row; None for each that the file no longer gives."""
+def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[dict[str, object] | None]:
+    """Every row by the names of its columns; None for each that the file no longer gives.
+
+    A journal of an earlier version lacks whole tables: they have no rows.
+    """
+    there = "SELECT name FROM pragma_table_info(?)"
     try:
+        columns = [row[0] for row in damaged.execute(there, (table,))]
+        if not columns:
+            return
         numbers = [row[0] for row in damaged.execute(f"SELECT rowid FROM {table} ORDER BY rowid")]  # noqa: S608 - our own table names
     except sqlite3.Error:
         try:
@@ -110,9 +118,10 @@ def _rows(damaged: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...
         numbers = list(range(1, int(top) + 1))
     for number in numbers:
         try:
-            yield damaged.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()  # noqa: S608 - our own table names
+            row = damaged.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()  # noqa: S608 - our own table names
         except sqlite3.Error:
-            yield None
+            row = None
+        yield dict(zip(columns, row, strict=True)) if row else None
 
 
 def _judge(made: Journal, key: PublicKey, rows: int, unreadable: int, path: Path) -> Recovered:

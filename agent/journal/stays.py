@@ -6,7 +6,7 @@ Station events are the truth of lots, manifests and scans; whoever needs a view 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,10 @@ from nullbay.certs import ledger
 from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Stamp
 from nullbay.domain.codec import from_plain
-from nullbay.domain.errors import UnknownSchemaError
 from nullbay.domain.ids import IdentityKey, InsertionId
+from nullbay.domain.intake import StationEvent, event_from_plain, event_to_plain
 from nullbay.domain.status import DriveCard
 
-EVENT_SCHEMA = "nullbay.station-event/1"
 _STAY = (
     "SELECT insertion_id, identity_key, insertion.bay, opened, card, ledger.body"
     " FROM insertion LEFT JOIN ledger ON ledger.sequence = insertion.closed_sequence"
@@ -58,14 +57,15 @@ class Stays:
         row = self._journal.db.execute(f"{_STAY} WHERE insertion_id = ?", (insertion,)).fetchone()
         return _stay(row) if row else None
 
-    def happened(self, event: dict[str, Any]) -> int:
-        """Append one station event; its number."""
+    def happened(self, events: Iterable[StationEvent]) -> None:
+        """Append station events, all or none."""
         with self._journal.transaction():
-            return self._append(event)
+            for event in events:
+                self._append(event)
 
     def happened_with_entry(
         self,
-        event: dict[str, Any],
+        event: StationEvent,
         make: Callable[[ledger.LedgerEntry | None], ledger.LedgerEntry],
     ) -> None:
         """One station event and one ledger entry, both or none."""
@@ -78,24 +78,16 @@ class Stays:
 
         self._journal.happened_with_entry(None, both)
 
-    def events(self) -> Iterator[tuple[Stamp, dict[str, Any]]]:
+    def events(self) -> Iterator[StationEvent]:
         """Every station event in order. Raises UnknownSchemaError for one of a newer nullbay."""
-        for at, text in self._journal.db.execute(
-            "SELECT at, event FROM station_event ORDER BY number"
-        ):
-            plain = json.loads(text)
-            if plain.get("schema") != EVENT_SCHEMA:
-                raise UnknownSchemaError(
-                    "a station event of another version", next_step="Install a newer nullbay"
-                )
-            yield from_plain(Stamp, json.loads(at)), plain["event"]
+        for (text,) in self._journal.db.execute("SELECT event FROM station_event ORDER BY number"):
+            yield event_from_plain(json.loads(text))
 
-    def _append(self, event: dict[str, Any]) -> int:
-        text = canonical_json({"schema": EVENT_SCHEMA, "event": event}).decode()
-        done = self._journal.db.execute(
+    def _append(self, event: StationEvent) -> None:
+        text = canonical_json(event_to_plain(event)).decode()
+        self._journal.db.execute(
             "INSERT INTO station_event (at, event) VALUES (?, ?)", (self._journal.stamp(), text)
         )
-        return int(done.lastrowid or 0)
 
 
 def _stay(row: tuple[Any, ...]) -> StayRow:

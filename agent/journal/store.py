@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any
 
 from nullbay.certs.ledger import LedgerEntry
 from nullbay.domain.canonical import canonical_json
-from nullbay.domain.clock import Clock
+from nullbay.domain.clock import Clock, Stamp
 from nullbay.domain.codec import from_plain, to_plain
 from nullbay.domain.errors import NullbayError, UnknownSchemaError
 from nullbay.domain.ids import IdentityKey, InsertionId, JobId
@@ -31,7 +32,7 @@ FILE_NAME = "journal.sqlite3"
 BUSY_TIMEOUT_S = 30
 _APPLICATION_ID = 0x6E756C6C
 EVENT_SCHEMA = "nullbay.job-event/1"
-_LEDGER = "SELECT sequence, previous, body, sha256, envelope FROM ledger"
+_LEDGER = "SELECT ledger.sequence, previous, body, sha256, envelope FROM ledger"
 _JOB = (
     "SELECT job_id, identity_key, policy_id, policy_sha256, plan_sha256, request, attempt,"
     " statement_id, told FROM job"
@@ -216,7 +217,7 @@ class Journal:
 
     def last_entry(self) -> LedgerEntry | None:
         """The last ledger entry, None in an empty ledger."""
-        row = self._db.execute(f"{_LEDGER} ORDER BY sequence DESC LIMIT 1").fetchone()
+        row = self._db.execute(f"{_LEDGER} ORDER BY ledger.sequence DESC LIMIT 1").fetchone()
         return LedgerEntry(*row) if row else None
 
     def entry(self, sequence: int) -> LedgerEntry | None:
@@ -257,6 +258,26 @@ class Journal:
         )
         return tuple(_event(json.loads(row[0])) for row in rows)
 
+    def times(self, job: JobId) -> tuple[Stamp, ...]:
+        """When each thing happened to a job, in order."""
+        rows = self._db.execute("SELECT at FROM job_event WHERE job_id = ? ORDER BY number", (job,))
+        return tuple(from_plain(Stamp, json.loads(row[0])) for row in rows)
+
+    def conclusion_of(self, job: JobId) -> LedgerEntry | None:
+        """The ledger entry that concludes a job; None as long as there is none."""
+        row = self._db.execute(
+            f"{_LEDGER} JOIN outbox USING (sequence) WHERE job_id = ?", (job,)
+        ).fetchone()
+        return LedgerEntry(*row) if row else None
+
+    def states(self) -> dict[str, int]:
+        """How many jobs stand in which state."""
+        told: Counter[str] = Counter()
+        for job, state in self._db.execute("SELECT job_id, state FROM job"):
+            # rows of the version before have no derived state until something happens to them
+            told[state or self.state(job).state.value] += 1
+        return dict(told)
+
     def state(self, job: JobId) -> Job:
         """A job's state, replayed from its events. Raises JournalError for an unknown job."""
         row = self._db.execute("SELECT plan_sha256 FROM job WHERE job_id = ?", (job,)).fetchone()
@@ -293,7 +314,7 @@ class Journal:
             )
 
     def _add_event(self, job: JobId, event: JobEvent) -> None:
-        transition(self.state(job), event)
+        after, _ = transition(self.state(job), event)
         number = self._db.execute(
             "SELECT COUNT(*) FROM job_event WHERE job_id = ?", (job,)
         ).fetchone()[0]
@@ -302,6 +323,7 @@ class Journal:
             "INSERT INTO job_event (job_id, number, at, event) VALUES (?, ?, ?, ?)",
             (job, number, self.stamp(), canonical_json(plain).decode()),
         )
+        self._db.execute("UPDATE job SET state = ? WHERE job_id = ?", (after.state.value, job))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

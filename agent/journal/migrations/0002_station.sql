@@ -1,3 +1,5 @@
+ALTER TABLE job ADD COLUMN state TEXT NOT NULL DEFAULT '';
+
 CREATE TABLE insertion (
     insertion_id    TEXT PRIMARY KEY,
     identity_key    TEXT NOT NULL,

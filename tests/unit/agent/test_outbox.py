@@ -214,7 +214,10 @@ def test_a_journal_of_the_version_before_gets_its_outbox_and_keeps_a_copy(tmp_pa
         bench = make(tmp_path, clock)
         bench.note(2)
         db = bench.journal.db
-        db.executescript("DROP TABLE outbox; DROP TABLE insertion; DROP TABLE station_event;")
+        db.executescript(
+            "DROP TABLE outbox; DROP TABLE insertion; DROP TABLE station_event;"
+            "ALTER TABLE job DROP COLUMN state;"
+        )
         db.execute("PRAGMA user_version=1")
         bench.journal.close()
         again = Journal(tmp_path, clock)
