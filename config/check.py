@@ -44,6 +44,13 @@ def examine(path: Path | None = None) -> Checked:
             message = f"is {quoted(default)}, which no file defines"
             flaw = Flaw(("policies", "default"), message, "one of " + ", ".join(sorted(policies)))
             problems.append(source.problem(flaw))
+    for source, place, named in () if in_policies else examined.bay_policies:
+        try:
+            resolve(policies, named)
+        except ConfigError:
+            message = f"is {quoted(named)}, which no file defines"
+            right = "one of " + ", ".join(sorted(policies))
+            problems.append(source.problem(Flaw(("bay", place, "policy"), message, right)))
     notes = [*examined.notes]
     for one in loaded:
         if Path(one.source.file).parent != SHIPPED_DIRECTORY:

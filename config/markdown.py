@@ -10,8 +10,18 @@ from itertools import groupby
 from textwrap import dedent
 
 from nullbay.config import floors
+from nullbay.config.person_pin import (
+    MEMORY_MAX_BYTES,
+    N_MAX,
+    N_MIN,
+    P_MAX,
+    PIN_MAX,
+    PIN_MIN,
+    R_MAX,
+)
 from nullbay.config.policies import shipped
 from nullbay.config.policy_tables import PolicyTable
+from nullbay.config.roles import MAY, Act, Role
 from nullbay.config.settings_tables import SettingsTable
 from nullbay.config.source import FILE_MAX_BYTES, FILES_MAX
 from nullbay.config.tables import DocumentedKey, Table, keys_of
@@ -31,12 +41,14 @@ name = "Example Recycling"
 [station]
 name = "bench-1"
 site = "Hall 3"
+unattended = true
 
 [[bay]]
 id = "A1"
 row = 1
 column = 1
 match = "/sys/devices/pci0000:00/0000:00:17.0/ata1/*"
+unattended = true
 
 [[lot]]
 reference = "L-2026-014"
@@ -48,9 +60,15 @@ destination = "retained"
 id = "ada"
 name = "Ada Example"
 title = "Technician"
+qualified_until = 2028-06-30
 
 [policies]
 default = "nist-clear"
+
+[centre]
+url = "https://centre.example.org"
+token_file = "centre.token"
+public_key_file = "centre.pub.pem"
 """
 
 EXAMPLE_POLICY = """\
@@ -90,7 +108,8 @@ A station reads `/etc/nullbay`, or what `--config` names: one TOML file, or a fo
 every `*.toml` is read in name order, at most {FILES_MAX} files of {FILE_MAX_BYTES} bytes each.
 Bays, lots and operators of all files add up. A single value given in two files is taken from the
 later one, and `nullbay config check` shows a note. Ids, lot references, positions and paths of
-bays, and tokens are each given once, across all files.
+bays, and tokens are each given once, across all files. Keys that belong together may stand in
+different files.
 
 If `/etc/nullbay` does not exist, every setting has its default: no bays, nothing unattended, nobody
 known. Any other path that does not exist is an error. An unknown key is an error. An error stops
@@ -100,7 +119,7 @@ everything before a drive is touched; each is told with file, line, key and what
 {EXAMPLE_SETTINGS}```
 """
 
-_SETTINGS_END = """\
+_SETTINGS_END = f"""\
 ## Matching a bay
 
 `bay.match` is compared with the canonical path of a device in sysfs, as `readlink -f
@@ -108,6 +127,49 @@ _SETTINGS_END = """\
 below `/sys/devices/` stand before the first wildcard: a wider glob could hold the station's own
 disks. Loop devices and everything else below `/sys/devices/virtual/` match only where they are
 named in full, and so does an NVMe subsystem (`nqn.2014-08.org.nvmexpress:...`).
+
+## Unattended bays
+
+A drive inserted into a bay starts by itself only if `station.unattended`, `bay.unattended` and
+`unattended` of its policy are all true, a lot is active for the bay, and `station.countdown_s` have
+passed with the drive in place. A drive that was there before the station was, or that was finished
+here before, never does.
+An unattended bay needs a policy: its own, or `policies.default`.
+
+## People and roles
+
+A badge holds a secret text; its SHA-256 is `operator.token_sha256`. At the console the badge is
+followed by the PIN, whose hash is `operator.pin_scrypt`, in the form `scrypt:N:r:p:salt:hash` (RFC
+7914; N a power of two from {N_MIN} to {N_MAX}, r at most {R_MAX}, p at most {P_MAX}, at most
+{MEMORY_MAX_BYTES} bytes of memory; salt of 16 to 32 bytes and hash of 32 bytes in hex). `nullbay
+config pin` asks for a PIN of {PIN_MIN} to {PIN_MAX} printable characters and prints it. Five wrong
+PINs lock the person for five minutes.
+
+A person without a PIN cannot log in at the console; the token is then a bearer token for scripts. A
+person with a PIN cannot use the badge as a bearer token: a badge that was found would do for the
+PIN. Give a script an entry, and an id, of its own.
+
+What a role allows is fixed:
+
+ROLES
+
+Two-person approval, where a policy asks for it, means two ids: one that may approve, and another
+that may approve or concur.
+
+## HTTP
+
+Without TLS the station listens only on this machine's own addresses (127.0.0.0/8, ::1). Any other
+address needs `http.tls_certificate` and `http.tls_key`, or `http.insecure_http = true`; without
+either the configuration is refused. A host name in `http.hosts` has no port and no wildcard.
+
+## Files
+
+The names of certificates, keys and tokens may be relative. They are then looked for in systemd's
+credentials first (`$CREDENTIALS_DIRECTORY`, from `LoadCredential=`), and beside the configuration
+file that names them second. They are read when they are used, not when the configuration is: the
+same configuration is read by processes that must not see them.
+
+`[centre]` is complete or absent: `url`, `token_file` and `public_key_file` belong together.
 
 ## Pinned disks
 
@@ -201,7 +263,13 @@ health is `null`. A policy that does not overwrite has the scheme `one-keyed-pas
 
 def settings_markdown() -> str:
     """The whole of docs/settings.md."""
-    return _page([_flowed(_SETTINGS_INTRO), _key_sections(SettingsTable), _flowed(_SETTINGS_END)])
+    return _page(
+        [
+            _flowed(_SETTINGS_INTRO),
+            _key_sections(SettingsTable),
+            _flowed(_SETTINGS_END).replace("ROLES", _role_table().rstrip("\n")),
+        ]
+    )
 
 
 def policies_markdown() -> str:
@@ -287,6 +355,12 @@ def _flow_table() -> str:
         (category.value, *(floors.DECISION_FLOW[category, where].value for where in Destination))
         for category in DataCategory
     )
+    return _rows(header, rows)
+
+
+def _role_table() -> str:
+    header = ("May", *(f"`{role.value}`" for role in Role))
+    rows = ((act.value, *("yes" if act in MAY[role] else "" for role in Role)) for act in Act)
     return _rows(header, rows)
 
 

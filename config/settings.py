@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,18 @@ from nullbay.config.problems import (
     quoted,
     shown_file,
 )
-from nullbay.config.settings_tables import SCHEMA, Role, SettingsTable
+from nullbay.config.roles import Act, Role, may
+from nullbay.config.services import (
+    AdmissionSettings,
+    BayRule,
+    CentreSettings,
+    FileName,
+    HttpSettings,
+    RecordsSettings,
+    StationRules,
+)
+from nullbay.config.settings_cross import Given, across
+from nullbay.config.settings_tables import SCHEMA, SettingsTable
 from nullbay.config.source import Source, read_source, require_schema, toml_files, unread
 from nullbay.config.tables import keys_of, validated
 from nullbay.domain.drive import Bay
@@ -31,11 +43,19 @@ from nullbay.domain.lot import Lot, Person
 
 __all__ = [
     "DEFAULT_PATH",
+    "Act",
+    "AdmissionSettings",
+    "BayRule",
+    "CentreSettings",
     "Examined",
+    "FileName",
+    "HttpSettings",
     "Operator",
     "Pin",
+    "RecordsSettings",
     "Role",
     "Settings",
+    "StationRules",
     "examine_settings",
     "load",
     "read_pins",
@@ -56,6 +76,12 @@ class Operator:
     title: str = ""
     role: Role = Role.OPERATOR
     token_sha256: str | None = None
+    pin_scrypt: str | None = None
+    qualified_until: date | None = None
+
+    def may(self, act: Act) -> bool:
+        """Whether the role allows it; whether the person is qualified today is another question."""
+        return may(self.role, act)
 
     def person(self) -> Person:
         """As a record names who took part."""
@@ -75,6 +101,29 @@ class Settings:
     pins: tuple[Pin, ...] = ()
     policies_directory: Path | None = None
     default_policy: str | None = None
+    rules: StationRules = field(default_factory=StationRules)
+    bay_rules: tuple[BayRule, ...] = ()
+    http: HttpSettings = field(default_factory=HttpSettings)
+    centre: CentreSettings | None = None
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    records: RecordsSettings = field(default_factory=RecordsSettings)
+
+    def bay_rule(self, bay: str) -> BayRule:
+        """How that bay runs; attended where it is not known."""
+        known = (rule for rule in self.bay_rules if rule.bay_id == bay)
+        return next(known, BayRule(BayId(bay)))
+
+    def runs_unattended(self, bay: str) -> bool:
+        """Whether drives inserted there start by themselves: station and bay both say so."""
+        return self.rules.unattended and self.bay_rule(bay).unattended
+
+    def policy_of(self, bay: str) -> str | None:
+        """The policy named for that bay's jobs, or the default; None where there is none."""
+        return self.bay_rule(bay).policy or self.default_policy
+
+    def operator(self, operator_id: str) -> Operator | None:
+        """The person of that id, None where there is none."""
+        return next((one for one in self.operators if one.operator_id == operator_id), None)
 
     def lot(self, reference: str) -> Lot:
         """The lot of that reference. Raises UnknownLotError naming the known ones."""
@@ -89,13 +138,15 @@ class Settings:
 class Examined:
     """Settings as far as they could be read, with everything wrong or worth knowing.
 
-    `default_policy_source` is the file that names the default policy, if one does.
+    `default_policy_source` is the file that names the default policy, if one does;
+    `bay_policies` are those that bays name, each with its file and place in it.
     """
 
     settings: Settings
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
     default_policy_source: Source | None
+    bay_policies: tuple[tuple[Source, int, str], ...] = ()
 
 
 def setting_names() -> tuple[str, ...]:
@@ -135,14 +186,23 @@ def examine_settings(path: Path | None = None) -> Examined:
             problems += error.problems
     problems += _doubles(read)
     given, notes = _scalars(read)
+    problems += across(given, read)
     try:
         directory = _policies_directory(given, folder)
     except ConfigError as error:
         directory = None
         problems += error.problems
-    settings = _settings([table for _, table in read], given, directory)
+    settings = _settings(read, given, directory)
     default = given.get(("policies", "default"))
-    return Examined(settings, tuple(problems), tuple(notes), default[1] if default else None)
+    named = tuple(
+        (source, place, bay.policy)
+        for source, table in read
+        for place, bay in enumerate(table.bay)
+        if bay.policy is not None
+    )
+    notes += _worth_knowing(settings, given)
+    found = tuple(problems), tuple(notes)
+    return Examined(settings, *found, default[1] if default else None, named)
 
 
 def _files(path: Path) -> tuple[list[Path], Path | None]:
@@ -162,12 +222,9 @@ def _files(path: Path) -> tuple[list[Path], Path | None]:
     return [path], None
 
 
-_Given = dict[tuple[str, str], tuple[Any, Source]]
-
-
-def _scalars(read: list[tuple[Source, SettingsTable]]) -> tuple[_Given, list[Note]]:
+def _scalars(read: list[tuple[Source, SettingsTable]]) -> tuple[Given, list[Note]]:
     """Single values, the last file's word; a note for each word it took back."""
-    given: _Given = {}
+    given: Given = {}
     notes: list[Note] = []
     for source, table in read:
         for key, value in table.scalars().items():
@@ -179,7 +236,7 @@ def _scalars(read: list[tuple[Source, SettingsTable]]) -> tuple[_Given, list[Not
     return given, notes
 
 
-def _policies_directory(given: _Given, folder: Path | None) -> Path | None:
+def _policies_directory(given: Given, folder: Path | None) -> Path | None:
     named = given.get(("policies", "directory"))
     if named is not None and named[0] is not None:
         value, source = named
@@ -201,21 +258,28 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _settings(tables: list[SettingsTable], given: _Given, policies: Path | None) -> Settings:
-    def text(table: str, key: str) -> str:
-        found = given.get((table, key))
-        return found[0] if found else ""
+def _settings(
+    read: list[tuple[Source, SettingsTable]], given: Given, policies: Path | None
+) -> Settings:
+    tables = [table for _, table in read]
 
+    def of(table: str, **names: str) -> dict[str, Any]:
+        """The given values of a table by the names of the fields they go to."""
+        return {
+            names.get(key, key): value[0] for (name, key), value in given.items() if name == table
+        }
+
+    bays = [bay for table in tables for bay in table.bay]
+    http = of("http")
+    for key in ("tls_certificate", "tls_key"):
+        http[key] = _file(given, "http", key)
+    station = of("station")
     default = given.get(("policies", "default"))
     return Settings(
-        organization=text("organization", "name"),
-        station=text("station", "name"),
-        site=text("station", "site"),
-        bays=tuple(
-            Bay(BayId(bay.bay_id), bay.row, bay.column, bay.match)
-            for table in tables
-            for bay in table.bay
-        ),
+        organization=of("organization").get("name", ""),
+        station=station.pop("name", ""),
+        site=station.pop("site", ""),
+        bays=tuple(Bay(BayId(bay.bay_id), bay.row, bay.column, bay.match) for bay in bays),
         lots=tuple(
             Lot(
                 LotRef(lot.reference),
@@ -230,13 +294,56 @@ def _settings(tables: list[SettingsTable], given: _Given, policies: Path | None)
             for lot in table.lot
         ),
         operators=tuple(
-            Operator(one.operator_id, one.name, one.title, one.role, one.token_sha256)
+            Operator(
+                one.operator_id,
+                one.name,
+                one.title,
+                one.role,
+                one.token_sha256,
+                one.pin_scrypt,
+                one.qualified_until,
+            )
             for table in tables
             for one in table.operator
         ),
         policies_directory=policies,
         default_policy=default[0] if default else None,
+        rules=StationRules(**station),
+        bay_rules=tuple(BayRule(BayId(bay.bay_id), bay.unattended, bay.policy) for bay in bays),
+        http=HttpSettings(**http),
+        centre=_centre(given),
+        admission=AdmissionSettings(**of("admission")),
+        records=RecordsSettings(**of("records")),
     )
+
+
+def _centre(given: Given) -> CentreSettings | None:
+    """None where there is none, or a part of it is missing (then that is a problem told)."""
+    url = given.get(("centre", "url"))
+    token, key = _file(given, "centre", "token_file"), _file(given, "centre", "public_key_file")
+    if url is None or url[0] is None or token is None or key is None:
+        return None
+    heartbeat = given.get(("centre", "heartbeat_s"))
+    return CentreSettings(url[0], token, key, heartbeat[0] if heartbeat else 0)
+
+
+def _file(given: Given, table: str, key: str) -> FileName | None:
+    value, source = given.get((table, key), (None, None))
+    if value is None or source is None:
+        return None
+    return FileName(value, Path(source.file).parent)
+
+
+def _worth_knowing(settings: Settings, given: Given) -> Iterator[Note]:
+    insecure = given.get(("http", "insecure_http"))
+    if insecure is not None and insecure[0] and settings.http.is_exposed:
+        message = "lets passwords and cookies cross the network readable"
+        yield insecure[1].note(("http", "insecure_http"), message)
+    unattended = given.get(("station", "unattended"))
+    nobody = not any(rule.unattended for rule in settings.bay_rules)
+    if unattended is not None and unattended[0] and nobody:
+        message = "is true and no bay is unattended: nothing starts by itself"
+        yield unattended[1].note(("station", "unattended"), message)
 
 
 def _doubles(read: list[tuple[Source, SettingsTable]]) -> Iterator[Problem]:

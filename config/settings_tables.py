@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-import enum
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from nullbay.config import person_pin
 from nullbay.config.problems import quoted
+from nullbay.config.roles import Role
+from nullbay.config.service_tables import (
+    AdmissionTable,
+    CentreTable,
+    HttpTable,
+    RecordsTable,
+    Sha256,
+)
 from nullbay.config.tables import GivenText, Right, Table, Text, one_of
 from nullbay.domain.lot import DataCategory, Destination
 
 SCHEMA = "nullbay.config/1"
 LIST_MAX = 10_000
+SINGLE_TABLES = (
+    "organization",
+    "station",
+    "policies",
+    "http",
+    "centre",
+    "admission",
+    "records",
+)
 POSITION_MAX = 999
 _WILDCARDS = frozenset("*?[")
 _FOLDERS_BEFORE_WILDCARD = 2
@@ -20,16 +38,6 @@ _MATCH_RIGHT = (
     'a path below "/sys/devices/" with at least two folders before the first wildcard; virtual'
     " devices, fabrics and all else without wildcards"
 )
-
-
-class Role(enum.StrEnum):
-    """What a person does (reference/standards.md section 1, roles)."""
-
-    OPERATOR = "operator"
-    VERIFIER = "verifier"
-    VALIDATOR = "validator"
-    CONCURRENCE = "concurrence"
-    CUSTODIAN = "custodian"
 
 
 def _match(text: str) -> str:
@@ -64,6 +72,44 @@ class StationTable(Table):
 
     name: Annotated[Text, Field(description="Name of the station, unique in the organization")] = ""
     site: Annotated[Text, Field(description="Where it stands, as on its documents")] = ""
+    unattended: Annotated[
+        bool,
+        Field(
+            description="Whether bays that are unattended themselves start by themselves, after a"
+            " countdown, while a lot is active for them"
+        ),
+        Right("true or false"),
+    ] = False
+    countdown_s: Annotated[
+        int,
+        Field(
+            ge=5,
+            le=3600,
+            description="How long a bay counts down before it starts by itself; pulling the drive"
+            " cancels it",
+        ),
+        Right("a whole number, 5 to 3600"),
+    ] = 30
+    settle_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=300,
+            description="How long a drive has to stand unchanged after it appeared, before it is"
+            " looked at",
+        ),
+        Right("a whole number, 1 to 300"),
+    ] = 3
+    idle_lock_s: Annotated[
+        int,
+        Field(
+            ge=15,
+            le=86_400,
+            description="After how long without a touch or a scan a person at the console has to"
+            " give the PIN again",
+        ),
+        Right("a whole number, 15 to 86400"),
+    ] = 300
 
 
 class BayTable(Table):
@@ -96,6 +142,19 @@ class BayTable(Table):
         ),
         Right(_MATCH_RIGHT),
     ]
+    unattended: Annotated[
+        bool,
+        Field(
+            description="Whether drives inserted here start by themselves where"
+            " `station.unattended` allows it"
+        ),
+        Right("true or false"),
+    ] = False
+    policy: Annotated[
+        GivenText | None,
+        Field(description="Policy of this bay's jobs; `policies.default` where none is named"),
+        Right('a known policy, such as "nist-clear" or "nist-clear/1"', "none"),
+    ] = None
 
 
 class LotTable(Table):
@@ -148,9 +207,29 @@ class OperatorTable(Table):
         one_of(Role),
     ] = Role.OPERATOR
     token_sha256: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None,
-        Field(description="SHA-256 of the person's bearer token, never the token"),
+        Sha256 | None,
+        Field(
+            description="SHA-256 of what is on the person's badge. Without a PIN it is a bearer"
+            " token for scripts instead. Never the token itself"
+        ),
         Right("64 lower-case hex digits", "none"),
+    ] = None
+    pin_scrypt: Annotated[
+        Annotated[str, StringConstraints(max_length=256), AfterValidator(person_pin.checked_text)]
+        | None,
+        Field(
+            description="The person's PIN, hashed: `nullbay config pin` prints it. It is asked for"
+            " at the console after the badge"
+        ),
+        Right(person_pin.RIGHT, "none"),
+    ] = None
+    qualified_until: Annotated[
+        date | None,
+        Field(
+            description="Last day (UTC) of the person's qualification; after it the person is"
+            " refused"
+        ),
+        Right("a date without quotes, such as 2027-03-31", "without end"),
     ] = None
 
 
@@ -183,6 +262,10 @@ class SettingsTable(Table):
     organization: OrganizationTable = OrganizationTable()
     station: StationTable = StationTable()
     policies: PoliciesTable = PoliciesTable()
+    http: HttpTable = HttpTable()
+    centre: CentreTable = CentreTable()
+    admission: AdmissionTable = AdmissionTable()
+    records: RecordsTable = RecordsTable()
     bay: Annotated[tuple[BayTable, ...], Field(strict=False, max_length=LIST_MAX)] = ()
     lot: Annotated[tuple[LotTable, ...], Field(strict=False, max_length=LIST_MAX)] = ()
     operator: Annotated[tuple[OperatorTable, ...], Field(strict=False, max_length=LIST_MAX)] = ()
@@ -190,7 +273,7 @@ class SettingsTable(Table):
     def scalars(self) -> dict[tuple[str, str], Any]:
         """The single values this file itself gives, by table and key."""
         given: dict[tuple[str, str], Any] = {}
-        for name in ("organization", "station", "policies"):
+        for name in SINGLE_TABLES:
             table: Table = getattr(self, name)
             given |= {(name, key): getattr(table, key) for key in sorted(table.model_fields_set)}
         return given

@@ -237,7 +237,10 @@ def _require_schema(
 
 
 def _item_hints(hint: Any, count: int) -> tuple[Any, ...]:
-    args = get_args(_optional_of(hint)) if hint is not None else ()
+    declared = _optional_of(hint)
+    if get_origin(declared) is Annotated:
+        declared = get_args(declared)[0]
+    args = get_args(declared)
     if not args:
         return (None,) * count
     if len(args) == 2 and args[1] is Ellipsis:

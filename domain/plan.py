@@ -34,6 +34,7 @@ class OverwriteStep:
     """Write `pattern` over every addressable byte of a unit, flush, verify by `verification`."""
 
     kind: ClassVar[str] = "overwrite"
+    may_be_interrupted: ClassVar[bool] = True
     number: int
     unit_id: str
     purpose: StepPurpose
@@ -47,6 +48,7 @@ class DeallocateStep:
     """Tell the drive that a unit is not needed: a state for resale, no part of the method."""
 
     kind: ClassVar[str] = "deallocate"
+    may_be_interrupted: ClassVar[bool] = True
     number: int
     unit_id: str
     purpose: StepPurpose
@@ -54,6 +56,7 @@ class DeallocateStep:
 
 
 Step: TypeAlias = OverwriteStep | DeallocateStep
+"""`may_be_interrupted`: whether a bench may stop in the middle of it and end, unless forced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,10 +212,15 @@ class HostFacts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A drive is there."""
+    """A drive is there.
+
+    `after_reset`: it was here just before, in the same place (a link reset, a re-enumeration), or
+    was here before anybody could look. Such a drive never starts by itself (bench.md).
+    """
 
     kind: ClassVar[str] = "arrived"
     drive: Drive
+    after_reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,50 @@ REFUSAL: dict[str, tuple[str, str]] = {
         "a job with another policy is open for this drive",
         "run it again with that policy, or say --restart",
     ),
+    "job.concluded": (
+        "this job is over: its transcript is signed",
+        "have its record made, or begin another job",
+    ),
+    "job.other-end": (
+        "a job was to be concluded in another way than its own journal says",
+        "report this: an agent and its bench disagree",
+    ),
+    "job.other-result": (
+        "a job was to be removed against the digest of another result than its own",
+        "report this: an agent and its bench disagree",
+    ),
+    "policy.unknown": (
+        "the bench has no policy of this name in its own configuration",
+        "see `nullbay config policies`; restart nullbay wiperd after a change",
+    ),
+    "policy.changed": (
+        "the bench's policy of this name is not the one that was approved",
+        "restart agent and wiperd after a change of policies, then approve anew",
+    ),
+    "approval.replayed": (
+        "an approval was used before, or was given for another stay of a drive",
+        "look at the drive and approve its plan anew",
+    ),
+    "drive.busy": (
+        "something works on this drive, or on this job, already",
+        "wait for it, or abort it",
+    ),
+    "drive.not-held": (
+        "the bench does not hold this drive, or no longer",
+        "open it again",
+    ),
+    "drive.fenced": (
+        "a process that worked on this drive is stuck in the kernel and cannot be ended",
+        "pull the drive; if that does not help, restart the station",
+    ),
+    "bench.stopping": (
+        "the bench is stopping and begins nothing",
+        "wait until it has started again",
+    ),
+    "bench.uninterruptible": (
+        "a drive is in a step that may not be interrupted",
+        "wait for it; forcing the bench to stop can make the drive useless",
+    ),
     "station.running": (
         "another nullbay process works on this drive or state directory",
         "use the running station",
@@ -171,6 +215,10 @@ STEP: dict[str, tuple[str, str]] = {
     "step.deadline": (
         "the time allowed was over",
         "call a technician",
+    ),
+    "bench.gone": (
+        "the bench went away while it worked; the job is open",
+        "start nullbay wiperd again: the job is resumed",
     ),
     "step.crashed": (
         "the process that worked on the drive ended unexpectedly",

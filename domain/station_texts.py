@@ -8,8 +8,7 @@ STATION: dict[str, tuple[str, str]] = {
         "compare drive and label, then approve, or approve the whole lot",
     ),
     "bay.present": (
-        "the drive was here before the station was, or came back after a link reset: it does not"
-        " start by itself",
+        "the drive was here before, or came back after a link reset: it does not start by itself",
         "if it is meant to be wiped, approve it; otherwise take it out",
     ),
     "bay.known": (
@@ -61,8 +60,7 @@ STATION: dict[str, tuple[str, str]] = {
         "wait, or start it again",
     ),
     "http.insecure": (
-        "the console is served to other machines without TLS: tokens and PINs can be read on the"
-        " network",
+        "other machines reach the console without TLS: tokens and PINs can be read on the way",
         "set `http.tls_certificate` and `http.tls_key`",
     ),
     "centre.unreachable": (
@@ -80,5 +78,41 @@ STATION: dict[str, tuple[str, str]] = {
     "centre.journal-set-back": (
         "the centre has seen entries that this journal lacks: an old copy of it was put back",
         "stop the station, keep the journal, call an engineer",
+    ),
+    "queue.jobs-max": (
+        "as many jobs run as may run at once",
+        "wait; `admission.jobs_max` allows more",
+    ),
+    "queue.hba-bandwidth": (
+        "the adapter, its link or its expander has no bandwidth left for another drive",
+        "wait; an older job waits for it first",
+    ),
+    "queue.total-bandwidth": (
+        "all jobs together move as much as the settings allow",
+        "wait; `admission.bytes_per_s_total` allows more",
+    ),
+    "queue.memory": (
+        "the station has too little memory available for another job",
+        "wait; if it lasts, end other programs or lower `admission.memory_available_min_bytes`",
+    ),
+    "queue.load": (
+        "the station has too much to do for another job",
+        "wait; if it lasts, look for a drive that does not answer",
+    ),
+    "queue.disk": (
+        "there is no room on the station's disk for the records of another job",
+        "make room: deliver records to the centre, or move old ones away",
+    ),
+    "discovery.stalled": (
+        "the kernel does not answer when asked which drives there are",
+        "pull the drive that was plugged in last; if it lasts, restart the station",
+    ),
+    "discovery.failed": (
+        "the list of drives could not be read",
+        "see the message; it is tried again",
+    ),
+    "discovery.deaf": (
+        "the kernel's events cannot be heard, so drives are noticed only once a minute",
+        "see the message; it is tried again",
     ),
 }

@@ -202,7 +202,7 @@ def test_every_dependency_is_locked() -> None:
 
 
 # Used as a command, by the Makefile or by a test, or (the types) by mypy: nothing imports these.
-TOOLS = {"build", "import-linter", "mypy", "ruff", "setuptools", "types-jsonschema"}
+TOOLS = {"build", "import-linter", "mypy", "ruff", "setuptools", "types-jsonschema", "types-psutil"}
 IMPORTED_AS = {"zxing-cpp": "zxingcpp"}
 
 
@@ -216,7 +216,7 @@ def imported_in(folders: Iterable[str]) -> set[str]:
 
 def test_every_dependency_is_used() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    runs_with = {requirement_name(line) for line in project["dependencies"]}
+    runs_with = {requirement_name(line).replace("-", "_") for line in project["dependencies"]}
     tools = [requirement_name(line) for line in project["optional-dependencies"]["dev"]]
     developed_with = {IMPORTED_AS.get(name, name) for name in tools}
     assert runs_with - imported_in(rooms()) == set(), "no room imports it"

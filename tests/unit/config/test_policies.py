@@ -9,6 +9,7 @@ import rfc8785
 from nullbay.config.floors import DECISION_FLOW
 from nullbay.config.policies import load_policies, resolve, shipped
 from nullbay.config.problems import ConfigError, Problem, UnknownPolicyError
+from nullbay.config.settings import Settings
 from nullbay.domain.codec import to_plain
 from nullbay.domain.ids import PolicyId
 from nullbay.domain.lot import DataCategory, Destination
@@ -27,9 +28,9 @@ HASHES = {
     "gutmann/1": "2245ac2beee5940c2f95661f514bc355c49a2a62c43b1b4bcd31a90ee8ea3294",
     "hmg-is5-baseline/1": "111673ff821d12d54ed55d624e1f2a1474df9de34ac326ba816cea77423c66c6",
     "hmg-is5-enhanced/1": "7ff904fd799c8b7dfa1a74d3421417a369b8c2f6fef2c0da71ee1fc7c23b1424",
-    "nist-clear/1": "a3e73a602011bb198b035a081355dab7fb199735ec1c75ee4298682130a387fb",
-    "nist-clear-full/1": "c71ed4fc1f4259364ffc7db7bd67773304ece1b5770b44366c94c33266d2cbac",
-    "nist-purge/1": "60c9be4326599de17b436828a83035ed9b4a46457d511fd290440c565d00b2d3",
+    "nist-clear/1": "57e3afe6581139d6d363579ce045c356377f4422d051087c1a369fda7aa779e8",
+    "nist-clear-full/1": "e60d07f9cc7ea8a5d163a955441a2e7659aae2af339d9a542097d886ba5c9e2c",
+    "nist-purge/1": "7da64922357c36ee78b63d23905988f51f1659b7166271a074da4cb8192e8786",
 }
 
 
@@ -119,10 +120,13 @@ def test_gutmann_has_35_passes() -> None:
     assert len(resolve(shipped(), "gutmann").scheme.passes) == 35
 
 
-def test_shipped_policies_start_nothing_by_themselves() -> None:
-    for policy in shipped().values():
-        assert not policy.unattended
-        assert policy.final_state is FinalState.KEYED
+def test_only_the_nist_policies_allow_unattended_bays_and_as_shipped_there_are_none() -> None:
+    allowing = {known for known, policy in shipped().items() if policy.unattended}
+    assert allowing == {"nist-clear/1", "nist-clear-full/1", "nist-purge/1"}
+    settings = Settings()
+    assert not settings.bays
+    assert not settings.rules.unattended
+    assert all(one.final_state is FinalState.KEYED for one in shipped().values())
 
 
 def test_category_rules_follow_the_decision_flow() -> None:

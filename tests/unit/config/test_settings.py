@@ -1,17 +1,35 @@
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from nullbay.config import settings
 from nullbay.config.problems import ConfigError, Problem, UnknownLotError
-from nullbay.config.settings import Operator, Role, Settings, examine_settings, load, setting_names
+from nullbay.config.settings import (
+    AdmissionSettings,
+    BayRule,
+    CentreSettings,
+    FileName,
+    HttpSettings,
+    Operator,
+    RecordsSettings,
+    Role,
+    Settings,
+    StationRules,
+    examine_settings,
+    load,
+    setting_names,
+)
 from nullbay.domain.drive import Bay
 from nullbay.domain.ids import BayId, LotRef
 from nullbay.domain.lot import DataCategory, Destination, Lot, Person
 
 TOKEN = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+PIN = f"scrypt:32768:8:1:{'ab' * 16}:{'cd' * 32}"
 HEAD = 'schema = "nullbay.config/1"\n'
 PORT = "/sys/devices/pci0000:00/0000:00:17.0/ata1"
 BAY = f'[[bay]]\nid = "A1"\nrow = 1\ncolumn = 2\nmatch = "{PORT}/*"\n'
@@ -24,8 +42,14 @@ name = "Example Recycling"
 [station]
 name = "bench-1"
 site = "Halle 3, Köln"
+unattended = true
+countdown_s = 20
+settle_s = 4
+idle_lock_s = 60
 
-{BAY}
+{BAY}unattended = true
+policy = "nist-purge"
+
 [[bay]]
 id = "lab"
 row = 1
@@ -50,6 +74,8 @@ name = "Ada Example"
 title = "Technician"
 role = "verifier"
 token_sha256 = "{TOKEN}"
+pin_scrypt = "{PIN}"
+qualified_until = 2027-03-31
 
 [[operator]]
 id = "bob"
@@ -58,6 +84,32 @@ name = "Bob"
 [policies]
 directory = "own"
 default = "nist-clear"
+
+[http]
+address = "0.0.0.0"
+port = 443
+hosts = ["bench-1", "bench-1.example.org", "192.0.2.7"]
+tls_certificate = "tls.pem"
+tls_key = "/etc/ssl/private/tls.key"
+insecure_http = false
+status_token_sha256 = "{OTHER}"
+
+[centre]
+url = "https://centre.example.org:8443/"
+token_file = "centre.token"
+public_key_file = "centre.pub"
+heartbeat_s = 60
+
+[admission]
+jobs_max = 12
+bytes_per_s_total = 13000000000
+bytes_per_s_per_hba = 6000000000
+memory_available_min_bytes = 1000000
+load_per_cpu_max = 2.5
+retries = 2
+
+[records]
+reserve_bytes_per_job = 10000000
 """
 
 
@@ -96,11 +148,43 @@ def test_every_key_arrives_in_the_settings(tmp_path: Path) -> None:
             Lot(LotRef("L-2")),
         ),
         operators=(
-            Operator("ada", "Ada Example", "Technician", Role.VERIFIER, TOKEN),
+            Operator(
+                "ada",
+                "Ada Example",
+                "Technician",
+                Role.VERIFIER,
+                TOKEN,
+                PIN,
+                date(2027, 3, 31),
+            ),
             Operator("bob", "Bob", "", Role.OPERATOR, None),
         ),
         policies_directory=tmp_path / "own",
         default_policy="nist-clear",
+        rules=StationRules(unattended=True, countdown_s=20, settle_s=4, idle_lock_s=60),
+        bay_rules=(
+            BayRule(BayId("A1"), unattended=True, policy="nist-purge"),
+            BayRule(BayId("lab")),
+        ),
+        http=HttpSettings(
+            "0.0.0.0",  # noqa: S104 - a text of the configuration
+            443,
+            ("bench-1", "bench-1.example.org", "192.0.2.7"),
+            FileName("tls.pem", tmp_path),
+            FileName("/etc/ssl/private/tls.key", tmp_path),
+            insecure_http=False,
+            status_token_sha256=OTHER,
+        ),
+        centre=CentreSettings(
+            "https://centre.example.org:8443",
+            FileName("centre.token", tmp_path),
+            FileName("centre.pub", tmp_path),
+            60,
+        ),
+        admission=AdmissionSettings(
+            12, 13_000_000_000, 6_000_000_000, 1_000_000, Decimal("2.5"), 2
+        ),
+        records=RecordsSettings(10_000_000),
     )
 
 
@@ -110,11 +194,20 @@ def test_setting_names_are_those_of_the_files() -> None:
     assert set(names) == {
         "schema",
         "organization.name",
-        *(f"station.{key}" for key in ("name", "site")),
-        *(f"bay.{key}" for key in ("id", "row", "column", "match")),
+        *(f"station.{key}" for key in ("name", "site", "unattended", "countdown_s")),
+        *(f"station.{key}" for key in ("settle_s", "idle_lock_s")),
+        *(f"bay.{key}" for key in ("id", "row", "column", "match", "unattended", "policy")),
         *(f"lot.{key}" for key in ("reference", "customer", "site", "source", "work_order")),
         *(f"lot.{key}" for key in ("data_category", "destination")),
         *(f"operator.{key}" for key in ("id", "name", "title", "role", "token_sha256")),
+        *(f"operator.{key}" for key in ("pin_scrypt", "qualified_until")),
+        *(f"http.{key}" for key in ("address", "port", "hosts", "tls_certificate", "tls_key")),
+        *(f"http.{key}" for key in ("insecure_http", "status_token_sha256")),
+        *(f"centre.{key}" for key in ("url", "token_file", "public_key_file", "heartbeat_s")),
+        *(f"admission.{key}" for key in ("jobs_max", "bytes_per_s_total", "bytes_per_s_per_hba")),
+        *(f"admission.{key}" for key in ("memory_available_min_bytes", "load_per_cpu_max")),
+        "admission.retries",
+        "records.reserve_bytes_per_job",
         *(f"policies.{key}" for key in ("directory", "default")),
     }
 
@@ -200,6 +293,7 @@ def test_a_policy_folder_that_is_not_there_is_told_with_its_line(tmp_path: Path)
         ("[station]\nnam = 'x'", 3, "station.nam", "not a known key", "station.name"),
         ("[stations]\nname = 'x'", 2, "stations", "not a known key", "station"),
         ("name = 'x'", 2, "name", "not a known key", "organization.name, station.name"),
+        ("unattended = true", 2, "unattended", "not a known key", "station.unattended"),
         ("[[station]]\nname = 'x'", 2, "station", "is a list", "a table with: name, site"),
         ("[bay]\nid = 'A1'", 2, "bay", "is a table", "a table with: id, row"),
         ("[station]\nname = 3", 3, "station.name", "whole number", "a text of at most"),

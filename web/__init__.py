@@ -1,0 +1,1 @@
+"""What station and centre share over HTTP: routes, problems, security, events, pages."""
