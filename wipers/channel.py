@@ -11,7 +11,6 @@ from nullbay.domain.errors import NullbayError
 from nullbay.wipers.protocol import (
     LENGTH_BYTES,
     FromDrive,
-    Message,
     ToDrive,
     decode,
     encode,
@@ -30,7 +29,7 @@ class ChannelClosedError(NullbayError):
 class Channel(Protocol):
     """Ordered, reliable, bounded."""
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Any) -> None:
         """Raises ChannelClosedError."""
         ...
 
@@ -52,7 +51,7 @@ class StreamChannel:
         """`incoming` is the union of messages this side may receive."""
         self._reader, self._writer, self._incoming = reader, writer, incoming
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Any) -> None:
         """Write one frame; waits while the peer does not read."""
         try:
             self._writer.write(encode(message))
@@ -104,7 +103,7 @@ class LocalChannel:
         self._pair, self._outgoing, self._incoming = pair, outgoing, incoming
         self._kinds, self._closed = kinds, False
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Any) -> None:
         """Hand one frame over; waits while the peer has too many to read."""
         frame = encode(message)
         await self._pair.until(lambda: len(self._outgoing) < QUEUE_MESSAGES)
@@ -128,10 +127,10 @@ class LocalChannel:
         self._pair.change()
 
 
-def local_pair() -> tuple[LocalChannel, LocalChannel]:
-    """The bench's end and the drive process's end."""
+def local_pair(up: Any = FromDrive, down: Any = ToDrive) -> tuple[LocalChannel, LocalChannel]:
+    """The upper end, which receives `up`, and the lower: of a bench and its drive process."""
     pair = _Pair()
     return (
-        LocalChannel(pair, pair.down, pair.up, FromDrive),
-        LocalChannel(pair, pair.up, pair.down, ToDrive),
+        LocalChannel(pair, pair.down, pair.up, up),
+        LocalChannel(pair, pair.up, pair.down, down),
     )

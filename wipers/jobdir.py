@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
@@ -39,6 +39,7 @@ REWIND_BYTES = 1024 * 1024 * 1024
 ORDER_SCHEMA = "nullbay.order/1"
 FILE_MAX_BYTES = 8 * 1024 * 1024
 HALF_MADE = ".new"
+LEAVING = ".old"
 FLUSHED = "flushed"
 FROM_ZERO = "from-zero"
 RESUMED = "resumed"
@@ -288,31 +289,64 @@ class JobDirectory:
 
 def archive_members(path: Path) -> dict[str, bytes]:
     """What goes into the evidence archive: everything but the finding key."""
-    keys = _read_capped(path / "keys")
-    members = {
-        "order.json": _read_capped(path / "order"),
-        "pattern-key.bin": keys[:KEY_BYTES],
-        "transcript.dsse.json": _read_capped(path / "result"),
-    }
-    for name in ("events", "ranges", "exchanges"):
-        members[f"{name}.jsonl"] = _lines(read_records(path / name))
-    return members
+    return {name: read() for name, read in archive_member_readers(path)}
 
 
-def remove_unknown(jobs: Path, known: Collection[JobId]) -> None:
-    """Remove what a crash left of jobs that never began: half-made folders, and those nobody knows.
+def archive_member_readers(path: Path) -> tuple[tuple[str, Callable[[], bytes]], ...]:
+    """The same, one after another: name, and what reads it."""
 
-    Only while nobody else makes jobs. A job is made known before its drive may be changed.
+    def lines(name: str) -> tuple[str, Callable[[], bytes]]:
+        return f"{name}.jsonl", lambda: _lines(read_records(path / name))
+
+    return (
+        ("order.json", lambda: _read_capped(path / "order")),
+        ("pattern-key.bin", lambda: _read_capped(path / "keys")[:KEY_BYTES]),
+        ("transcript.dsse.json", lambda: _read_capped(path / "result")),
+        *map(lines, ("events", "ranges", "exchanges")),
+    )
+
+
+def job_ids(jobs: Path) -> tuple[JobId, ...]:
+    """Jobs that have a folder, in the order of their ids."""
+    names = [one.name for one in jobs.iterdir()] if jobs.is_dir() else []
+    return tuple(JobId(name) for name in sorted(names) if JOB_ID_FORM.fullmatch(name))
+
+
+def remove(path: Path, *, fault: Fault = no_fault) -> None:
+    """Remove a job's folder: at once for whoever looks, whatever crash comes in between."""
+    leaving = path.with_name(path.name + LEAVING)
+    fault("remove job")
+    path.rename(leaving)
+    sync_directory(path.parent)
+    fault("removed job")
+    _remove_folder(leaving)
+
+
+def remove_never_begun(jobs: Path, which: Collection[JobId]) -> None:
+    """Remove those jobs of `which` that never began, and what is half-made or half-removed.
+
+    Only while nobody else makes jobs. Whatever may have touched a drive stays: it is evidence.
     """
     if not jobs.is_dir():
         return
     for folder in sorted(jobs.iterdir()):
-        name = folder.name.removesuffix(HALF_MADE)
-        if JOB_ID_FORM.fullmatch(name) and (folder.name != name or name not in known):
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
-            sync_directory(jobs)
+        name = folder.name.removesuffix(HALF_MADE).removesuffix(LEAVING)
+        if JOB_ID_FORM.fullmatch(name) and (
+            folder.name != name or (name in which and not _has_begun(folder))
+        ):
+            _remove_folder(folder)
+
+
+def _has_begun(folder: Path) -> bool:
+    events = folder / "events"
+    return (folder / "result").exists() or (events.exists() and events.stat().st_size > 0)
+
+
+def _remove_folder(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    sync_directory(folder.parent)
 
 
 def _read_order(path: Path) -> Order:

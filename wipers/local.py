@@ -1,10 +1,17 @@
-"""A drive process that is a task of this process: for the demo and the simulation."""
+"""Drive processes and benches as tasks of this process, behind the same codec as real ones."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from nullbay.wipers import bench_protocol as b
+from nullbay.wipers.bench_connection import Connection
+from nullbay.wipers.bench_server import BenchService
 from nullbay.wipers.channel import Channel, local_pair
+from nullbay.wipers.client import BenchClient
 from nullbay.wipers.session import DriveSession, Surroundings
 
 
@@ -23,7 +30,28 @@ class LocalDriveProcess:
         self._task.cancel()
         self._theirs.close()
 
+    def is_gone(self) -> bool:
+        """Whether its task has ended."""
+        return self._task.done()
+
 
 async def launch_local(around: Surroundings) -> LocalDriveProcess:
     """Start one."""
     return LocalDriveProcess(around)
+
+
+@asynccontextmanager
+async def local_client(
+    service: BenchService, *, outside_bays: bool = False
+) -> AsyncIterator[BenchClient]:
+    """A client of a bench in this process; at the end the bench lets go of everything."""
+    ours, theirs = local_pair(b.FromBench, b.ToBench)
+    serving = asyncio.create_task(Connection(service, theirs, os.geteuid()).serve())
+    client = BenchClient(ours, service.build.version, outside_bays=outside_bays)
+    try:
+        await client.hello()
+        yield client
+    finally:
+        await client.aclose()
+        await asyncio.gather(serving, return_exceptions=True)
+        await service.aclose()

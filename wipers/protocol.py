@@ -264,7 +264,7 @@ FromDrive: TypeAlias = (
 Message: TypeAlias = ToDrive | FromDrive
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Any) -> bytes:
     """One frame. Raises TooLargeError beyond the cap, before anything is sent."""
     body = canonical_json(to_plain(message))
     if len(body) > FRAME_MAX_BYTES:
@@ -283,7 +283,10 @@ def frame_length(prefix: bytes) -> int:
 
 
 def decode(body: bytes, direction: Any) -> Any:
-    """The message in a frame's body; `direction` is ToDrive or FromDrive. Raises MalformedError."""
+    """The message in a frame's body. Raises MalformedError.
+
+    `direction` is the union of what may come: ToDrive, FromDrive, or one of the bench's own.
+    """
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError):

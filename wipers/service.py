@@ -17,10 +17,12 @@ from typing import Protocol
 from nullbay.domain.clock import Clock
 from nullbay.domain.drive import Drive
 from nullbay.domain.errors import MalformedError, NullbayError
-from nullbay.domain.ids import BayId, JobId, job_id
+from nullbay.domain.ids import JOB_ID_FORM, BayId, JobId, job_id
 from nullbay.domain.outcome import JobEnd
 from nullbay.domain.plan import OverwriteStep, Refusal, SanitizationPlan
+from nullbay.domain.policy import Full
 from nullbay.domain.ports import HostFacts
+from nullbay.domain.reasons import CATALOGUE
 from nullbay.domain.record import Build, Transcript
 from nullbay.domain.text import show
 from nullbay.domain.timeline import may_have_been_away
@@ -30,7 +32,14 @@ from nullbay.wipers.channel import Channel, ChannelClosedError
 from nullbay.wipers.evidence import evidence, standing
 from nullbay.wipers.guard import GuardQuestion, Pin, refusals
 from nullbay.wipers.hearing import Hearing, SessionResult
-from nullbay.wipers.jobdir import REWIND_BYTES, JobDirectory, Order, remove_unknown
+from nullbay.wipers.jobdir import (
+    REWIND_BYTES,
+    JobDirectory,
+    Order,
+    job_ids,
+    remove,
+    remove_never_begun,
+)
 from nullbay.wipers.stream import KEY_BYTES
 
 OPEN_TIMEOUT_S = 120.0
@@ -65,6 +74,10 @@ class DriveProcess(Protocol):
         """End it without asking."""
         ...
 
+    def is_gone(self) -> bool:
+        """Whether it has ended; one that is stuck in the kernel has not, killed or not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -93,6 +106,7 @@ class HeldDrive:
     drive: Drive
     process: DriveProcess
     clock: Clock
+    outside_bays: bool = False
 
     async def close(self) -> None:
         """Let go of it and wait until it is free for others; one that does not is killed."""
@@ -130,33 +144,50 @@ class Bench:
         self._jobs, self._host, self._build, self._placement = jobs, host, build, placement
         self._draw, self._rewind_bytes, self._fault = draw, rewind_bytes, fault
 
+    @property
+    def clock(self) -> Clock:
+        """The clock of its host."""
+        return self._host.clock
+
+    @property
+    def build(self) -> Build:
+        """Which nullbay this is."""
+        return self._build
+
+    def find(self, device: str) -> Drive:
+        """What the kernel's records say of a device; the drive is not asked, and not opened."""
+        return self._host.find(device)
+
     async def open(
-        self, device: str, confirm: str | None = None, *, patience_s: float = 0.0
+        self,
+        device: str,
+        confirm: str | None = None,
+        *,
+        patience_s: float = 0.0,
+        outside_bays: bool = False,
     ) -> HeldDrive:
         """Guard, open, let the drive say who it is, guard again. Raises RefusedError.
 
         `confirm` is what a person typed and must be this drive's text; WrongConfirmationError.
         A drive that is held elsewhere may become free within `patience_s`: the drive process of a
-        dead bench lets go of it at its next block.
+        dead bench lets go of it at its next block. `outside_bays`: root said so in as many words.
         """
         until = self._host.clock.boottime() + patience_s
         while True:
             try:
-                return await self._open_once(device, confirm)
+                return await self._open_once(device, confirm, outside_bays=outside_bays)
             except RefusedError as error:
                 is_held = {one.code for one in error.refusals} == {"guard.open-elsewhere"}
                 if not is_held or self._host.clock.boottime() >= until:
                     raise
             await self._host.clock.sleep(REOPEN_S)
 
-    async def _open_once(self, device: str, confirm: str | None) -> HeldDrive:
+    async def _open_once(
+        self, device: str, confirm: str | None, *, outside_bays: bool
+    ) -> HeldDrive:
         seen = self._host.find(device)
-        self._guard(seen)
-        if confirm is not None and confirm != seen.confirm:
-            raise WrongConfirmationError(
-                "the text to confirm with is not that of this drive; nothing was touched",
-                next_step="Take it from `nullbay drives`, and look at the drive's label",
-            )
+        self.guard(seen, outside_bays=outside_bays)
+        require_confirmed(seen, confirm)
         process = await self._host.launch()
         try:
             async with self._host.clock.timeout(OPEN_TIMEOUT_S):
@@ -174,7 +205,7 @@ class Bench:
         match answer:
             case p.Opened(said):
                 drive = _placed(said, self._placement)
-                held = HeldDrive(device, drive, process, self._host.clock)
+                held = HeldDrive(device, drive, process, self._host.clock, outside_bays)
             case p.Refused(found):
                 await HeldDrive(device, seen, process, self._host.clock).close()
                 raise RefusedError(found, seen)
@@ -184,7 +215,7 @@ class Bench:
                 raise RefusedError((Refusal("guard.undetermined", why),), seen)
         try:
             self._compare(seen, drive)
-            self._guard(drive)
+            self.guard(drive, outside_bays=outside_bays)
         except BaseException:
             await held.close()
             raise
@@ -210,8 +241,11 @@ class Bench:
         listener: Listener,
         *,
         rate_limit_bytes_per_s: int = 0,
+        ordered: Callable[[], object] = lambda: None,
     ) -> SessionResult:
         """One session: from where the job stands to its end, the drive's departure, or a stop.
+
+        `ordered` is called when the drive process has its order: from then on it can be steered.
 
         Whatever a drive process does, this returns within the job's deadline: what it says is
         refused where it cannot be, and silence is taken for a crash.
@@ -230,6 +264,7 @@ class Bench:
         until = clock.boottime() + budgets.deadline_s + silence_s
         try:
             await held.process.channel.send(order)
+            ordered()
             while True:
                 async with clock.timeout(max(0.0, min(silence_s, until - clock.boottime()))):
                     message = await held.process.channel.receive()
@@ -246,13 +281,44 @@ class Bench:
         held.process.kill()
         return hearing.crashed(code)
 
-    async def recheck(self, held: HeldDrive, order: p.Recheck, listener: Listener) -> p.Rechecked:
-        """Compare a drive with what a job wrote on it.
+    async def recheck_job(
+        self,
+        job: JobDirectory,
+        held: HeldDrive,
+        listener: Listener,
+        ordered: Callable[[], object] = lambda: None,
+    ) -> str:
+        """Whether a drive, read in full, still holds what a job wrote: empty, or a code why not.
+
+        Raises ChannelClosedError, MalformedError, and TimeoutError after silence or the deadline.
+        """
+        plan = job.order.plan
+        if not all(isinstance(step, OverwriteStep) for step in plan.steps):
+            return "verification.missing"
+        for number in {step.unit_id: step.number for step in plan.steps}.values():
+            order = p.Recheck(plan, job.job_key, job.finding_key, number, Full(), b"")
+            answer = await self.recheck(held, order, listener, ordered)
+            found = answer.result
+            if answer.code:
+                return answer.code if answer.code in CATALOGUE else "drive.error"
+            if found.mismatched or found.read_bytes != found.planned_bytes:
+                return "verification.mismatch"
+        return ""
+
+    async def recheck(
+        self,
+        held: HeldDrive,
+        order: p.Recheck,
+        listener: Listener,
+        ordered: Callable[[], object] = lambda: None,
+    ) -> p.Rechecked:
+        """Compare a drive with what a step of a job wrote on it.
 
         Raises ChannelClosedError, MalformedError, and TimeoutError after silence or the deadline.
         """
         clock, budgets = self._host.clock, order.plan.budgets
         await held.process.channel.send(order)
+        ordered()
         async with clock.timeout(budgets.deadline_s):
             while True:
                 async with clock.timeout(budgets.stall_s + SILENCE_MARGIN_S):
@@ -287,9 +353,21 @@ class Bench:
         except (ValueError, TypeError):  # a moment that a drive process made up
             return False
 
-    def remove_unknown(self, known: Collection[JobId]) -> None:
-        """Remove folders of jobs that a crash kept from beginning. Only while nobody makes jobs."""
-        remove_unknown(self._jobs, known)
+    def jobs(self) -> tuple[JobId, ...]:
+        """Jobs that there are folders of, in the order of their ids."""
+        return job_ids(self._jobs)
+
+    def has(self, job: JobId) -> bool:
+        """Whether there is a folder of it."""
+        return bool(JOB_ID_FORM.fullmatch(job)) and (self._jobs / job).is_dir()
+
+    def remove(self, job: JobId) -> None:
+        """Remove a job's folder, whole or not at all."""
+        remove(self._jobs / job, fault=self._fault)
+
+    def remove_never_begun(self, which: Collection[JobId]) -> None:
+        """Remove what a crash kept from beginning, of these. Only while nobody makes jobs."""
+        remove_never_begun(self._jobs, which)
 
     def _execute(self, job: JobDirectory, drive: Drive, rate: int) -> tuple[p.Execute, bool]:
         """The order for the rest of a job, and whether it starts the job again.
@@ -329,14 +407,15 @@ class Bench:
         )
         return order, from_zero
 
-    def _guard(self, drive: Drive) -> None:
+    def guard(self, drive: Drive, *, outside_bays: bool = False) -> None:
+        """Ask whether this drive may be touched at all. Raises RefusedError."""
         question = GuardQuestion(
             drive=drive,
             host=self._host.facts.uses_of(drive),
             root_drive=self._host.facts.root_drive(),
             pins=self._placement.pins,
             bay=self._placement.bay_of(drive),
-            outside_bays=self._placement.outside_bays,
+            outside_bays=outside_bays or self._placement.outside_bays,
         )
         if found := refusals(question):
             raise RefusedError(found, drive)
@@ -345,6 +424,15 @@ class Bench:
         """The kernel's records may keep an old serial after a swap; the drive tells the truth."""
         if seen.attachment.nodes != opened.attachment.nodes:
             raise RefusedError((Refusal("identity.changed", "the device nodes changed"),), opened)
+
+
+def require_confirmed(drive: Drive, confirm: str | None) -> None:
+    """Raise WrongConfirmationError unless the text is this drive's; None is not asked for."""
+    if confirm is not None and confirm != drive.confirm:
+        raise WrongConfirmationError(
+            "the text to confirm with is not that of this drive; nothing was touched",
+            next_step="Take it from `nullbay drives`, and look at the drive's label",
+        )
 
 
 def is_named(drive: Drive) -> bool:

@@ -296,7 +296,7 @@ def test_forgotten_jobs_are_concluded_as_nobody_knows() -> None:
         for days, verdicts in ((6, []), (2, [Verdict.INDETERMINATE])):
             await clock.sleep(days * 86_400)
             later = rack.process()
-            later.conductor().recover()
+            await later.recover()
             await later.end()
             assert list(audit(rack, allow_open=not verdicts).verdicts.values()) == verdicts
         assert list(audit(rack).verdicts) == [result.job]

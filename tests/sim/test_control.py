@@ -244,13 +244,14 @@ def test_aborted_while_the_drive_is_still_being_opened() -> None:
         path = hands.make_file_drive(folder / "drive.json", drive(), old_data=OLD)
         rack = Rack(folder, clock, signers=SIGNERS)
         process = rack.process()
+        await process.connect()
         conductor = process.conductor()
         wipe = asyncio.create_task(
             conductor.wipe(request_for(path, clock, NIST_CLEAR), rack.out, lambda _: None)
         )
         await asyncio.sleep(0)
         await conductor.abort()
-        process.tell(await wipe)
+        await process.tell(await wipe)
         await process.end()
         assert left(path, OLD) == SIZE_BYTES
         return audit(rack)

@@ -18,10 +18,12 @@ from nullbay.lab.description import CacheSpec, DeallocateKind, LbaSpan, LossKind
 from support.crashes import (
     DEALLOCATED,
     ZERO_AFTERWARDS,
+    Apart,
     Deaths,
     Scenario,
     drive,
     play,
+    play_apart,
 )
 from support.rack import shipped
 
@@ -126,3 +128,56 @@ def test_dying_again_while_recovering(scenario: Scenario) -> None:
         for _ in range(40)
     ]
     assert survive(scenario, deaths)
+
+
+# --- one without the other ---------------------------------------------------------------------
+
+
+def survive_apart(scenario: Scenario, deaths: Iterable[Apart]) -> list[int]:
+    """Play each; how many sessions each took."""
+    sessions = []
+    for one in deaths:
+        try:
+            sessions.append(play_apart(scenario, one).sessions)
+        except BaseException as error:
+            error.add_note(f"{scenario.name}: {one}")
+            raise
+    return sessions
+
+
+@pytest.mark.parametrize("later_s", [0.0, 3600.0], ids=["at-once", "an-hour-later"])
+def test_the_agent_alone_dies_at_every_moment_and_the_bench_works_on(later_s: float) -> None:
+    """Wherever it dies, the drive is worked on without a gap: there is one session."""
+    moments = play_apart(CLEAN).agent_moments
+    assert {"agent send create", "agent sent work", "agent received view"} <= set(moments)
+    some = [
+        n for n, name in enumerate(moments) if not (later_s and name.startswith(SAME_AS_BEFORE))
+    ]
+    sessions = survive_apart(CLEAN, (Apart(agent=n, later_s=later_s) for n in some))
+    assert set(sessions) == {1}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "with_drive_process"),
+    [(CLEAN, True), (CLEAN, False), (NAMELESS, True)],
+    ids=["clean", "clean-outlived-by-its-drive-process", "nameless"],
+)
+def test_the_bench_alone_dies_at_every_moment_and_the_agent_takes_the_drive_again(
+    scenario: Scenario, with_drive_process: bool
+) -> None:
+    moments = play_apart(scenario).bench_moments
+    how = Apart(with_drive_process=with_drive_process)
+    some = (n for n, name in enumerate(moments) if not name.startswith(SAME_AS_BEFORE))
+    assert survive_apart(scenario, (replace(how, bench=n) for n in some))
+
+
+@pytest.mark.parametrize("scenario", [UNWRITABLE, DOD], ids=lambda s: s.name)
+def test_either_of_them_dies_twice(scenario: Scenario) -> None:
+    draw = random.Random(f"apart {scenario.name}")
+    clean = play_apart(scenario)
+    agents, benches = len(clean.agent_moments), len(clean.bench_moments)
+    deaths = [Apart(agent=draw.randrange(agents), second=draw.randrange(agents)) for _ in range(20)]
+    deaths += [
+        Apart(bench=draw.randrange(benches), second=draw.randrange(benches)) for _ in range(20)
+    ]
+    assert survive_apart(scenario, deaths)

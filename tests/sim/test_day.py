@@ -32,7 +32,6 @@ from nullbay.lab import hands
 from nullbay.lab.clock import VirtualClock
 from nullbay.lab.description import CacheSpec, DriveDescription, LbaSpan, LossKind, SlowSpan
 from nullbay.lab.host import SimulatedDriveSource
-from nullbay.wipers import protocol as p
 from support.crashes import NIST_CLEAR, OLD, ZERO_AFTERWARDS, scratch, signers
 from support.rack import Rack, audit, left, request_for, shipped
 
@@ -103,13 +102,15 @@ class Day:
         self._rack = Rack(folder, clock, seed=seed, signers=SIGNERS, bay_of=_bay)
         self._source = SimulatedDriveSource(clock)
         self._process = self._rack.process()
-        self._conductors = {bay: self._process.conductor() for bay in ("bay1", "bay2")}
+        self._conductors: dict[str, Conductor] = {}
         self._guests: dict[str, Guest] = {}
         self._ends: dict[str, asyncio.Queue[WipeResult]] = {}
         self.log: list[str] = []
 
     async def run(self) -> None:
         """From the first drive to the last, then the audit."""
+        await self._process.connect()
+        self._conductors = {bay: self._process.conductor() for bay in ("bay1", "bay2")}
         station = asyncio.create_task(self._station())
         async with asyncio.TaskGroup() as bays:
             for bay in self._conductors:
@@ -147,8 +148,9 @@ class Day:
             self._note(f"{name} {message.kind} {digest}")
 
         asked = request_for(path, self._clock, one.policy)
+        self._rack.policies[one.policy.policy_id] = one.policy
         result = await self._conductors[bay].wipe(asked, self._rack.out, listen)
-        self._process.tell(result)
+        await self._process.tell(result)
         said = result.recorded.conclusion.verdict.value if result.recorded else result.open_code
         self._note(f"{name} {said} {[one.code for one in result.refusals]}")
         self._ends[name].put_nowait(result)
@@ -192,17 +194,14 @@ class Day:
     async def _interfere(self, one: Guest, conductor: Conductor) -> None:
         if one.pause_s:
             await self._clock.sleep(0.3)
-            await self._tell_drive(conductor, p.Pause())
+            if (held := conductor._working) is not None:
+                await conductor._bench.pause(held)
             await self._clock.sleep(one.pause_s)
-            await self._tell_drive(conductor, p.Continue())
+            if (held := conductor._working) is not None:
+                await conductor._bench.go_on(held)
         if one.abort_after_s:
             await self._clock.sleep(one.abort_after_s)
             await conductor.abort()
-
-    async def _tell_drive(self, conductor: Conductor, message: p.Message) -> None:
-        held = conductor._working
-        if held is not None:
-            await held.process.channel.send(message)
 
     def _note(self, what: str) -> None:
         self.log.append(f"{self._clock.boottime():.6f} {what}")

@@ -76,6 +76,9 @@ class OddDriveProcess:
         self._task.cancel()
         self._theirs.close()
 
+    def is_gone(self) -> bool:
+        return self._task.done()
+
     async def ended(self) -> None:
         self.channel.close()
         self._task.cancel()
@@ -176,6 +179,9 @@ class Interfered:
         self._own.dead = True
         self._task.cancel()
         self._theirs.close()
+
+    def is_gone(self) -> bool:
+        return self._task.done()
 
     async def ended(self) -> None:
         self.channel.close()
@@ -370,7 +376,7 @@ def test_a_drive_that_a_killed_process_does_not_let_go_of_leaves_the_job_open() 
 
     played = wiped(launch)
     assert played.result.recorded is None
-    assert played.result.open_code == "guard.open-elsewhere"
+    assert played.result.open_code == "drive.fenced"
     assert played.result.job in played.found.open_jobs
     assert played.found.ledger == ("job-started", "insertion-closed")
 
@@ -384,10 +390,21 @@ class _Stuck(Interfered):
             return [] if message.kind == "intent" else [message]
 
         super().__init__(process, own, heard)
+        self._ours, self.channel = self.channel, _Unheard(self.channel)
 
     def kill(self) -> None:
         """In vain."""
 
     async def ended(self) -> None:
-        self._theirs.close()
+        self.channel = self._ours
         await super().ended()
+
+
+class _Unheard:
+    """Whoever is stuck does not notice that its peer has closed the channel."""
+
+    def __init__(self, inner: Channel) -> None:
+        self.send, self.receive = inner.send, inner.receive
+
+    def close(self) -> None:
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nullbay.certs.keys import FileSigner, load_or_create
-from nullbay.domain.ids import PolicyId
+from nullbay.domain.ids import JobId, PolicyId
 from nullbay.domain.policy import FinalState, Policy
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import clock as virtual
@@ -20,16 +21,19 @@ from nullbay.lab import hands
 from nullbay.lab.clock import VirtualClock
 from nullbay.lab.description import CacheSpec, DriveDescription
 from nullbay.lab.olddata import OldData
+from nullbay.wipers.channel import ChannelClosedError
 from nullbay.wipers.evidence import standing
 from nullbay.wipers.jobdir import JobDirectory
 from support.rack import (
     Audited,
+    BenchProcess,
     Fate,
     Killed,
     Rack,
     audit,
     holds_stream,
     left,
+    pattern_key_of,
     request_for,
     shipped,
 )
@@ -147,7 +151,7 @@ async def _play(folder: Path, clock: VirtualClock, scenario: Scenario, deaths: D
         except Killed:
             if process is not None:
                 await process.die(with_drive_processes=deaths.with_drive_process)
-            if fate.moments[-4:] == ["tell", "begin", "commit", "committed"]:
+            if has_told(fate):
                 break
             ended = _look_at_jobs(rack, scenario, keys)
             if deaths.out_of_sight or scenario.policy is DEALLOCATED:
@@ -167,12 +171,116 @@ async def _play(folder: Path, clock: VirtualClock, scenario: Scenario, deaths: D
         assert result.job is None
     else:
         raise AssertionError(f"no record after {TRIES_MAX} tries")
+    await _tidied(rack)
     audited = audit(rack, allow_open=deaths.out_of_sight and not scenario.is_named)
     assert len({**audited.verdicts, **dict.fromkeys(audited.open_jobs)}) == 1 + len(ended_here)
     for job, before in keys.items():
-        assert (rack.state / "jobs" / job / "keys").read_bytes() == before
+        assert pattern_key_of(rack, JobId(job)) == before
     _check_verdict(rack, scenario, audited, path)
     return Played(mortal[0].moments, drive_fate.moments, audited, number + 1)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Who dies alone, and when: the agent, whose bench works on, or the bench, whose agent stays.
+
+    `second`: the moment of the next one. `later_s`: so long nobody listens to the bench.
+    """
+
+    agent: int | None = None
+    bench: int | None = None
+    second: int | None = None
+    later_s: float = 0.0
+    with_drive_process: bool = True
+
+
+@dataclass(frozen=True)
+class PlayedApart:
+    """The moments of the first agent and of the first bench, and the job's sessions."""
+
+    agent_moments: list[str]
+    bench_moments: list[str]
+    sessions: int
+
+
+def play_apart(scenario: Scenario, deaths: Apart = Apart()) -> PlayedApart:
+    """The same with two processes that die one without the other."""
+    with scratch() as folder:
+        return virtual.run(lambda clock: _play_apart(folder, clock, scenario, deaths))
+
+
+async def _play_apart(
+    folder: Path, clock: VirtualClock, scenario: Scenario, deaths: Apart
+) -> PlayedApart:
+    path = hands.make_file_drive(folder / "drive.json", scenario.description, old_data=OLD)
+    rack = Rack(folder, clock, signers=_SIGNERS)
+    agents = [Fate(deaths.agent), Fate(deaths.second if deaths.agent is not None else None)]
+    benches = [Fate(deaths.bench), Fate(deaths.second if deaths.bench is not None else None)]
+    first_agent, first_bench = agents[0], benches[0]
+    request = request_for(path, clock, scenario.policy)
+    bench = rack.bench(benches.pop(0))
+    process, fate = None, agents.pop(0)
+    for _ in range(TRIES_MAX):
+        dying = asyncio.create_task(_dying(bench, deaths))
+        try:
+            if process is None:
+                process = rack.process(fate, bench=bench)
+            result = await process.wipe(request)
+        except Killed:
+            if process is not None:
+                await process.die()
+            if has_told(fate):
+                break
+            await clock.sleep(deaths.later_s)
+            process, fate = None, agents.pop(0) if agents else Fate()
+            continue
+        except ChannelClosedError:
+            result = None
+        finally:
+            if not bench.fate.dead:
+                dying.cancel()
+            await asyncio.gather(dying, return_exceptions=True)
+        if result is not None and result.recorded is not None:
+            break
+        assert bench.fate.dead, result
+        assert result is None or result.open_code == "bench.gone", result
+        bench = rack.bench(benches.pop(0) if benches else Fate())
+        assert process is not None
+        await process.leave_for(bench)
+    else:
+        raise AssertionError(f"no record after {TRIES_MAX} tries")
+    if process is not None and not fate.dead:
+        await process.end()
+    if not bench.fate.dead:
+        await bench.end()
+    await _tidied(rack)
+    audited = audit(rack)
+    assert len(audited.verdicts) == 1
+    _check_verdict(rack, scenario, audited, path)
+    (said,) = audited.transcripts.values()
+    return PlayedApart(first_agent.moments, first_bench.moments, len(said.evidence.sessions))
+
+
+async def _dying(bench: BenchProcess, deaths: Apart) -> None:
+    """A dead bench's sockets close."""
+    await bench.fate.died.wait()
+    await bench.die(with_drive_processes=deaths.with_drive_process)
+
+
+def has_told(fate: Fate) -> bool:
+    """Whether a process lived to note that its result was told."""
+    told = ["tell", "begin", "commit", "committed"]
+    return any(fate.moments[at : at + 4] == told for at in range(len(fate.moments)))
+
+
+async def _tidied(rack: Rack) -> None:
+    """Whatever was killed when: the next start removes the folders of jobs that were told."""
+    later = rack.process()
+    await later.recover()
+    told = {row.job_id for row in later.journal.jobs() if row.told}
+    await later.end()
+    jobs = rack.state / "jobs"
+    assert not told & {one.name for one in jobs.iterdir()}
 
 
 def _check_verdict(rack: Rack, scenario: Scenario, audited: Audited, path: Path) -> None:
@@ -204,5 +312,5 @@ def _look_at_jobs(rack: Rack, scenario: Scenario, keys: dict[str, bytes]) -> set
             job.close()
         if is_over or not (scenario.is_named or any(so_far)):
             ended.add(path.name)
-        keys.setdefault(path.name, (path / "keys").read_bytes())
+        keys.setdefault(path.name, (path / "keys").read_bytes()[:32])
     return ended

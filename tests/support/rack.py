@@ -1,8 +1,9 @@
 """A station on virtual time, whose processes die wherever a test wants: for tests/sim.
 
-Everything is the product but the drives, the host and the clock. A process of the station is a
-conductor with all its parts; to kill it is to let nothing of it happen any more: no write, no
-message, no transaction. What stays is what stays after `kill -9`: files, and the drives.
+Everything is the product but the drives, the host and the clock. The station is a pair: an agent (a
+conductor with all its parts) and a bench (with drive processes of its own); they die together, or
+one alone. To kill one is to let nothing of it happen any more: no write, no message, no
+transaction. What stays is what stays after `kill -9`: files, and the drives.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nullbay.agent.certify import Certifier, Station
 from nullbay.agent.conduct import Conductor, WipeRequest, WipeResult
 from nullbay.agent.journal.store import Journal
-from nullbay.certs import archive, ledger, verify
+from nullbay.certs import archive, ledger, transcript, verify
 from nullbay.certs.keys import FileSigner, PublicKey, load_or_create
 from nullbay.config import policies
 from nullbay.domain.drive import Drive
-from nullbay.domain.ids import BayId, JobId
+from nullbay.domain.ids import BayId, JobId, PolicyId
 from nullbay.domain.patterns import Keyed
 from nullbay.domain.plan import OverwriteStep
 from nullbay.domain.policy import Policy
@@ -35,8 +36,12 @@ from nullbay.lab.description_file import read_description
 from nullbay.lab.files import open_file_drive
 from nullbay.lab.host import SimulatedHostFacts
 from nullbay.lab.olddata import OldData
+from nullbay.wipers import bench_protocol as b
 from nullbay.wipers import protocol as p
+from nullbay.wipers.bench_connection import Connection
+from nullbay.wipers.bench_server import BenchService
 from nullbay.wipers.channel import Channel, local_pair
+from nullbay.wipers.client import BenchClient
 from nullbay.wipers.lanes import InlineExecutor
 from nullbay.wipers.service import Bench, Host, Placement
 from nullbay.wipers.session import DriveSession, Surroundings
@@ -50,6 +55,7 @@ LETS_GO_S = 300.0
 BUILD = Build("0.0-simulation", "", "", "")
 
 Listener = Callable[[p.FromDrive], object]
+T = TypeVar("T")
 
 
 class Killed(BaseException):
@@ -62,7 +68,7 @@ class Fate:
     def __init__(self, at: int | None = None, *, name: str | None = None) -> None:
         self._at, self._name = at, name
         self.moments: list[str] = []
-        self.dead = False
+        self.died = asyncio.Event()
 
     def __call__(self, moment: str) -> None:
         """One moment."""
@@ -72,6 +78,14 @@ class Fate:
             self.dead = True
             raise Killed(moment)
 
+    @property
+    def dead(self) -> bool:
+        return self.died.is_set()
+
+    @dead.setter
+    def dead(self, _: bool) -> None:
+        self.died.set()
+
     def check(self) -> None:
         """Nothing happens to the dead."""
         if self.dead:
@@ -79,12 +93,15 @@ class Fate:
 
 
 class MortalChannel:
-    """A channel whose end belongs to a process that may die. Progress is no moment of its own."""
+    """A channel whose end belongs to a process that may die. What is only shown is no moment.
 
-    def __init__(self, inner: Channel, fate: Fate, who: str = "") -> None:
-        self._inner, self._fate, self._who = inner, fate, who
+    `counted` False: its messages are no moments, since the other end dies at the same time.
+    """
 
-    async def send(self, message: p.Message) -> None:
+    def __init__(self, inner: Channel, fate: Fate, who: str = "", *, counted: bool = True) -> None:
+        self._inner, self._fate, self._who, self._counted = inner, fate, who, counted
+
+    async def send(self, message: Any) -> None:
         self._moment("send", message)
         await self._inner.send(message)
         self._moment("sent", message)
@@ -99,7 +116,7 @@ class MortalChannel:
         self._inner.close()
 
     def _moment(self, what: str, message: Any) -> None:
-        if isinstance(message, p.Progress):
+        if isinstance(message, p.Progress | b.Heard) or not self._counted:
             self._fate.check()
         else:
             self._fate(f"{self._who}{what} {message.kind}")
@@ -190,6 +207,9 @@ class SimulatedDriveProcess:
         self._task.cancel()
         self._theirs.close()
 
+    def is_gone(self) -> bool:
+        return self._task.done()
+
     async def ended(self) -> None:
         """The bench is gone: it must end by itself, in time, and without a fault."""
         self._ours.close()
@@ -215,6 +235,7 @@ class Rack:
     facts: SimulatedHostFacts = field(default_factory=SimulatedHostFacts)
     bay_of: Callable[[Drive], BayId] = lambda _: BayId("A1")
     processes: int = 0
+    policies: dict[PolicyId, Policy] = field(default_factory=lambda: dict(policies.shipped()))
     signers: tuple[FileSigner, FileSigner] | None = None
 
     def __post_init__(self) -> None:
@@ -246,26 +267,33 @@ class Rack:
         finally:
             journal.close()
 
-    def process(self, fate: Fate | None = None, drive_fate: Fate | None = None) -> Process:
-        """A new process of the station on the same state directory."""
+    def process(
+        self,
+        fate: Fate | None = None,
+        drive_fate: Fate | None = None,
+        *,
+        bench: BenchProcess | None = None,
+    ) -> Process:
+        """A new agent on the state directory, with that bench or with one that dies with it."""
         self.processes += 1
-        return Process(self, fate or Fate(), drive_fate)
+        return Process(self, fate or Fate(), drive_fate, bench)
+
+    def bench(self, fate: Fate | None = None, drive_fate: Fate | None = None) -> BenchProcess:
+        """A new bench on the same state directory, which dies alone."""
+        self.processes += 1
+        return BenchProcess(self, fate or Fate(), drive_fate)
 
 
-class Process:
-    """One process of the station: journal, bench, certifier, conductors, and drive processes."""
+class BenchProcess:
+    """The bench: service, job folders, drive processes."""
 
     def __init__(self, rack: Rack, fate: Fate, drive_fate: Fate | None) -> None:
         self.rack, self.fate, self._drive_fate = rack, fate, drive_fate
-        self._draw = random.Random(f"{rack.seed}/{rack.processes}").randbytes
+        self._draw = random.Random(f"{rack.seed}/{rack.processes}/bench").randbytes
         self.children: list[Any] = []
-        self.conducting: Conductor | None = None
-        self._errands: list[asyncio.Task[None]] = []
-        assert rack.signers
-        self._station = Station("simulation", "", "", *rack.signers)
-        self.journal = Journal(rack.state, rack.clock, fault=fate)
+        self._connections: list[asyncio.Task[None]] = []
         host = Host(rack.clock, rack.facts, self._find, self._launch)
-        self.bench = Bench(
+        bench = Bench(
             rack.state / "jobs",
             host,
             BUILD,
@@ -274,52 +302,44 @@ class Process:
             rewind_bytes=REWIND_BYTES,
             fault=fate,
         )
-        self.certifier = Certifier(
-            self.journal,
-            self._station,
-            BUILD,
-            rack.clock,
-            rack.state / "records",
+        assert rack.signers
+        key = rack.signers[1]
+        self.service = BenchService(
+            bench,
+            rack.policies,
+            lambda made: transcript.sign_transcript(made, key),
+            key.public_key_pem,
             draw=self._draw,
-            render=lambda bundle: b"%PDF-" + hashlib.sha256(bundle).hexdigest().encode(),
-            fault=fate,
         )
 
-    def conductor(self) -> Conductor:
-        return Conductor(self.bench, self.journal, self.certifier, draw=self._draw)
+    def link(self, *, counted: bool) -> Channel:
+        """The agent's end of a new connection."""
+        ours, theirs = local_pair(b.FromBench, b.ToBench)
+        end = MortalChannel(theirs, self.fate, "bench ", counted=counted)
+        self._connections.append(asyncio.create_task(Connection(self.service, end, 0).serve()))
+        return ours
 
-    async def wipe(self, request: WipeRequest, listener: Listener = lambda _: None) -> WipeResult:
-        """What `nullbay wipe` does: tidy up, wipe, tell."""
-        self.conducting = conductor = self.conductor()
-        conductor.recover()
-        result = await conductor.wipe(request, self.rack.out, listener)
-        self.tell(result)
-        return result
-
-    def soon(self, errand: Coroutine[Any, Any, None]) -> None:
-        """Somebody does this meanwhile."""
-        self._errands.append(asyncio.get_running_loop().create_task(errand))
-
-    def tell(self, result: WipeResult) -> None:
-        """The result reached whoever asked."""
-        if result.job is not None and result.recorded is not None:
-            self.fate("tell")
-            self.journal.set_told(result.job)
-
-    async def die(self, *, with_drive_processes: bool) -> None:
-        """What is left of a killed process goes; its drive processes with it, or by themselves."""
+    async def die(self, *, with_drive_processes: bool = True) -> None:
+        """What is left of it goes; its drive processes with it, or by themselves."""
         self.fate.dead = True
+        tasks: list[asyncio.Task[Any]] = [*self._connections]
+        tasks += [
+            one.work.task for one in self.service._kept.values() if one.work and one.work.task
+        ]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for child in self.children:
             if with_drive_processes:
                 child.kill()
             await child.ended()
-        self.journal.close()
 
     async def end(self) -> None:
         """An orderly end."""
+        await self.service.aclose()
         for child in self.children:
             await child.ended()
-        self.journal.close()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _find(self, device: str) -> Drive:
         return hands.look(device, self.rack.clock)
@@ -346,6 +366,117 @@ class Process:
             draw_seed=self._draw,
             sizes=self.rack.sizes,
         )
+
+
+class Process:
+    """An agent: journal, certifier, conductors; and its bench, unless that lives on its own."""
+
+    def __init__(
+        self, rack: Rack, fate: Fate, drive_fate: Fate | None, bench: BenchProcess | None
+    ) -> None:
+        self.rack, self.fate = rack, fate
+        self.alone = bench is not None
+        self.bench = bench or BenchProcess(rack, fate, drive_fate)
+        self._draw = random.Random(f"{rack.seed}/{rack.processes}").randbytes
+        self.conducting: Conductor | None = None
+        self.client: BenchClient | None = None
+        self._errands: list[asyncio.Task[None]] = []
+        assert rack.signers
+        station = Station("simulation", "", "", rack.signers[0], rack.signers[1].public_key_pem)
+        self.journal = Journal(rack.state, rack.clock, fault=fate)
+        self.certifier = Certifier(
+            self.journal,
+            station,
+            BUILD,
+            rack.clock,
+            rack.state / "records",
+            draw=self._draw,
+            render=lambda bundle: b"%PDF-" + hashlib.sha256(bundle).hexdigest().encode(),
+            fault=fate,
+        )
+
+    @property
+    def children(self) -> list[Any]:
+        return self.bench.children
+
+    def around(self, fate: Fate) -> Surroundings:
+        return self.bench.around(fate)
+
+    async def leave_for(self, bench: BenchProcess) -> None:
+        """Its bench is gone; it connects to this one when it wants something."""
+        if self.client is not None:
+            await self.client.aclose()
+        self.bench, self.client = bench, None
+
+    async def connect(self) -> None:
+        """To its bench."""
+        link = self.bench.link(counted=self.alone)
+        end = MortalChannel(link, self.fate, "agent ", counted=self.alone)
+        self.client = BenchClient(end, "simulation")
+        await self.client.hello()
+
+    def conductor(self) -> Conductor:
+        assert self.client is not None, "connect first"
+        return Conductor(self.client, self.journal, self.certifier, draw=self._draw)
+
+    async def wipe(self, request: WipeRequest, listener: Listener = lambda _: None) -> WipeResult:
+        """What `nullbay wipe` does: tidy up, wipe, tell. Raises Killed where that comes between."""
+        return await self.living(self._wipe(request, listener))
+
+    async def recover(self) -> None:
+        """What every process does first."""
+        if self.client is None:
+            await self.connect()
+        await self.conductor().recover()
+
+    async def living(self, work: Coroutine[Any, Any, T]) -> T:
+        """As far as this process lives to do it."""
+        main = asyncio.get_running_loop().create_task(work)
+        death = asyncio.get_running_loop().create_task(self.fate.died.wait())
+        try:
+            await asyncio.wait({main, death}, return_when=asyncio.FIRST_COMPLETED)
+            if self.fate.dead:
+                raise Killed
+            return await main
+        finally:
+            death.cancel()
+            main.cancel()
+            await asyncio.gather(main, death, return_exceptions=True)
+
+    async def _wipe(self, request: WipeRequest, listener: Listener) -> WipeResult:
+        self.rack.policies[request.policy.policy_id] = request.policy
+        await self.recover()
+        self.conducting = conductor = self.conductor()
+        result = await conductor.wipe(request, self.rack.out, listener)
+        await self.tell(result)
+        return result
+
+    def soon(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Somebody does this meanwhile."""
+        self._errands.append(asyncio.get_running_loop().create_task(errand))
+
+    async def tell(self, result: WipeResult) -> None:
+        """The result reached whoever asked."""
+        if result.job is not None and result.recorded is not None:
+            self.fate("tell")
+            await self.conductor().told(result.job)
+
+    async def die(self, *, with_drive_processes: bool = True) -> None:
+        """What is left of a killed process goes, and its bench, where that is a part of it."""
+        self.fate.dead = True
+        if not self.alone:
+            await self.bench.die(with_drive_processes=with_drive_processes)
+        if self.client is not None:
+            await self.client.aclose()
+        self.journal.close()
+
+    async def end(self) -> None:
+        """An orderly end."""
+        if self.client is not None:
+            await self.client.aclose()
+        if not self.alone:
+            await self.bench.end()
+        self.journal.close()
 
 
 def shipped(name: str) -> Policy:
@@ -388,7 +519,8 @@ def audit(rack: Rack, *, allow_open: bool = False) -> Audited:
     assert not report.never_started
     assert allow_open or not report.unconcluded
     folder = rack.state / "jobs"
-    assert {one.name for one in folder.iterdir()} == known if folder.exists() else not known
+    folders = {one.name for one in folder.iterdir()} if folder.exists() else set()
+    assert known - told <= folders <= known
     bodies = [ledger.read_body(entry.body).event for entry in entries]
     concluded = [one for one in bodies if isinstance(one, ledger.JobConcluded)]
     verdicts, transcripts = {}, {}
@@ -413,9 +545,12 @@ def audit(rack: Rack, *, allow_open: bool = False) -> Audited:
     return Audited(verdicts, transcripts, tuple(map(JobId, report.unconcluded)), kinds)
 
 
-def key_of(rack: Rack, job: JobId) -> bytes:
-    """The two secrets of a job, as they stand on disk."""
-    return (rack.state / "jobs" / job / "keys").read_bytes()
+def pattern_key_of(rack: Rack, job: JobId) -> bytes:
+    """What a job's keyed passes were written with: from its record, or from its folder."""
+    packed = rack.state / "records" / job / f"{job}.evidence.tar.zst"
+    if packed.exists():
+        return archive.read(packed)["pattern-key.bin"]
+    return (rack.state / "jobs" / job / "keys").read_bytes()[:32]
 
 
 def holds_stream(rack: Rack, transcript: Transcript, path: Path) -> bool:
@@ -423,7 +558,7 @@ def holds_stream(rack: Rack, transcript: Transcript, path: Path) -> bool:
     evidence = transcript.evidence
     step = [one for one in evidence.plan.steps if isinstance(one, OverwriteStep)][-1]
     image = path.with_suffix(".img").read_bytes()
-    key = key_of(rack, evidence.job_id)[:32] if isinstance(step.pattern, Keyed) else bytes(32)
+    key = pattern_key_of(rack, evidence.job_id) if isinstance(step.pattern, Keyed) else bytes(32)
     expected = bytearray(len(image))
     stream_of(step.pattern, key, step.number, len(image)).fill(0, memoryview(expected))
     return image == bytes(expected)

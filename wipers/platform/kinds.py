@@ -99,8 +99,15 @@ def look(path: Path, roots: Roots) -> Node | None:
 
 
 def is_empty_loop(path: Path) -> bool:
-    """A loop device without a file behind it."""
-    return path.name.startswith("loop") and not (path / "loop").exists()
+    """A loop device without a file behind it, or about to lose it.
+
+    Detaching one that somebody holds open marks it `autoclear` and takes effect when it is let go
+    of (loop(4), LOOP_CLR_FD): it was pulled, and whoever holds it has to let go.
+    """
+    loop = path / "loop"
+    if not path.name.startswith("loop"):
+        return False
+    return not loop.exists() or sysfs.number(loop, "autoclear") == 1
 
 
 def other_kind(path: Path, roots: Roots) -> str:

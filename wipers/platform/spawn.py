@@ -34,7 +34,7 @@ class SpawnedDriveProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def ended(self) -> bool:
+    def is_gone(self) -> bool:
         """Whether it is gone; reaps it."""
         return self._process.poll() is not None
 

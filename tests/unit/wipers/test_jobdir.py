@@ -21,7 +21,9 @@ from nullbay.wipers.jobdir import (
     StepIntended,
     UnwritableRecord,
     archive_members,
-    remove_unknown,
+    job_ids,
+    remove,
+    remove_never_begun,
 )
 from nullbay.wipers.protocol import StepSoFar
 from support.jobs import JOB, KEYS, MIB, began, ended, moment, new_job
@@ -208,18 +210,47 @@ def test_made_whole_or_not_at_all(tmp_path: Path) -> None:
             new_job(jobs, fault=fault)
         if (jobs / JOB).exists():
             JobDirectory(jobs / JOB).close()
-        remove_unknown(jobs, ())
+        remove_never_begun(jobs, {JOB})
         assert not jobs.exists() or not list(jobs.iterdir())
         new_job(jobs).close()
 
 
-def test_only_what_nobody_knows_is_removed(tmp_path: Path) -> None:
+def test_only_what_never_began_is_removed(tmp_path: Path) -> None:
     new_job(tmp_path).close()
-    (tmp_path / f"{JOB}.new").mkdir()
-    (tmp_path / f"{JOB}.new" / "order.new").write_bytes(b"half")
+    for suffix in (".new", ".old"):
+        (tmp_path / f"{JOB}{suffix}").mkdir()
+        (tmp_path / f"{JOB}{suffix}" / "order").write_bytes(b"half")
     (tmp_path / "something-else").mkdir()
-    remove_unknown(tmp_path, {JOB})
+    remove_never_begun(tmp_path, ())
     assert {one.name for one in tmp_path.iterdir()} == {JOB, "something-else"}
-    remove_unknown(tmp_path, ())
+    for sign in ("events", "result"):
+        before = (tmp_path / JOB / sign).read_bytes() if (tmp_path / JOB / sign).exists() else None
+        (tmp_path / JOB / sign).write_bytes(b"a drive may have been changed")
+        remove_never_begun(tmp_path, {JOB})
+        assert (tmp_path / JOB).exists(), "evidence was removed"
+        if before is None:
+            (tmp_path / JOB / sign).unlink()
+        else:
+            (tmp_path / JOB / sign).write_bytes(before)
+    remove_never_begun(tmp_path, {JOB})
     assert {one.name for one in tmp_path.iterdir()} == {"something-else"}
-    remove_unknown(tmp_path / "nowhere", ())
+    remove_never_begun(tmp_path / "nowhere", {JOB})
+
+
+@pytest.mark.parametrize("moment", ["remove job", "removed job"])
+def test_a_job_is_removed_at_once_whatever_crash_comes_in_between(
+    tmp_path: Path, moment: str
+) -> None:
+    new_job(tmp_path).close()
+
+    def fault(name: str) -> None:
+        if name == moment:
+            raise Stop
+
+    with pytest.raises(Stop):
+        remove(tmp_path / JOB, fault=fault)
+    assert job_ids(tmp_path) == ((JOB,) if moment == "remove job" else ())
+    if moment == "remove job":
+        remove(tmp_path / JOB)
+    remove_never_begun(tmp_path, ())
+    assert not list(tmp_path.iterdir())
