@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from nullbay.certs import archive, bundle, issue, ledger, pdf, transcript, verif
 from nullbay.certs.keys import PublicKey
 from nullbay.domain.clock import Clock
 from nullbay.domain.codec import from_plain
+from nullbay.domain.errors import MalformedError
 from nullbay.domain.ids import JobId
 from nullbay.domain.job import Certified, Concluded, Ended, JobEvent, JobState, StartSigned
 from nullbay.domain.lot import Lot, Person
@@ -26,20 +27,21 @@ from nullbay.domain.ports import Signer
 from nullbay.domain.record import ArchiveReference, Build, RecordContext, Transcript
 from nullbay.domain.verdict import Conclusion, conclude
 from nullbay.wipers.appendfile import Fault, no_fault, sync_directory, write_durably
-from nullbay.wipers.jobdir import JobDirectory, archive_members
+from nullbay.wipers.jobdir import Order
 
 NONCE_BYTES = 16
+TRANSCRIPT = "transcript.dsse.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Who signs: station name, organization, site; the two keys."""
+    """Who signs: station name, organization, site; its key, and the bench's public one."""
 
     name: str
     organization: str
     site: str
     station_key: Signer
-    bench_key: Signer
+    bench_public_key_pem: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,13 @@ class Certifier:
         records: Path,
         *,
         draw: Callable[[int], bytes] = secrets.token_bytes,
-        render: Callable[[bytes], bytes] = pdf.render,
+        render: Callable[[bytes], bytes] | None = pdf.render,
         fault: Fault = no_fault,
     ) -> None:
         """Keys are loaded, the journal is open.
 
-        `draw` gives the bytes of statement ids and nonces, `render` the document of a bundle.
+        `draw` gives the bytes of statement ids and nonces, `render` the document of a bundle;
+        None where somebody else makes documents later.
         """
         self._journal, self._station, self._build, self._clock = journal, station, build, clock
         self._records, self._draw, self._render, self._fault = records, draw, render, fault
@@ -82,13 +85,8 @@ class Certifier:
         """The key that its records are checked with."""
         return self._station.station_key.public_key_pem
 
-    def sign_transcript(self, made: Transcript) -> bytes:
-        """By the bench key."""
-        return transcript.sign_transcript(made, self._station.bench_key)
-
-    def start(self, job: JobDirectory, row: JobRow) -> None:
+    def start(self, order: Order, row: JobRow) -> None:
         """The signed job-started entry, and the job's event with it."""
-        order = job.order
         event = ledger.JobStarted(
             job_id=order.job_id,
             insertion_id=str(row.request.get("insertion", "")),
@@ -102,29 +100,33 @@ class Certifier:
         )
         self._append(row.job_id, lambda _: (event, StartSigned()))
 
-    def certify(self, row: JobRow, job: JobDirectory, out: Path | None) -> Recorded:
+    def certify(
+        self, row: JobRow, order: Order, members: Mapping[str, bytes], out: Path | None
+    ) -> Recorded:
         """Sign what the job's transcript says, write every file, put it into the ledger; then copy.
 
-        Idempotent: repeating it after a crash gives the same statement id and the same file names.
+        `members` are the bench's, the signed transcript among them. Idempotent: repeating it after
+        a crash gives the same statement id and the same file names. Raises MalformedError where
+        they are of another job, and what `transcript.read_transcript` raises.
         """
-        envelope = job.result()
-        assert envelope is not None, "certify follows conclude"  # noqa: S101 - our own order of calls
+        envelope = members.get(TRANSCRIPT, b"")
         said = transcript.read_transcript(
-            envelope, PublicKey.from_pem(self._station.bench_key.public_key_pem)
+            envelope, PublicKey.from_pem(self._station.bench_public_key_pem)
         )
+        if said.evidence.job_id != row.job_id or order.job_id != row.job_id:
+            raise MalformedError(f"the bench told of {said.evidence.job_id}, not of {row.job_id}")
         conclusion = conclude(said.evidence)
         self._bring_to_concluded(row.job_id, said, conclusion)
         made = uuid.UUID(bytes=self._draw(16), version=4)
         self._journal.set_statement_id(row.job_id, f"urn:uuid:{made}")
         row = self._journal.job(row.job_id)
-        members = archive_members(job.path)
         folder = self._folder(row.job_id)
 
         def entry(head: ledger.Head) -> tuple[ledger.LedgerEvent, JobEvent]:
             self._fault("write archive")
             digest = archive.write(_paths(folder, row.job_id)["archive"], members)
             self._fault("written archive")
-            context = self._context(row, job, envelope, digest, head)
+            context = self._context(row, order, envelope, digest, head)
             issued = issue.issue(context, self._station.station_key)
             self._write(row.job_id, folder, issued)
             event = ledger.JobConcluded(
@@ -147,13 +149,20 @@ class Certifier:
         folder = self._folder(row.job_id)
         paths = _paths(folder, row.job_id)
         trust = tuple(
-            PublicKey.from_pem(key.public_key_pem)
-            for key in (self._station.station_key, self._station.bench_key)
+            PublicKey.from_pem(pem)
+            for pem in (self.station_public_key_pem, self._station.bench_public_key_pem)
         )
         checked = verify.verify(paths["bundle"].read_bytes(), trust, paths["archive"])
         return self._export(
             row.job_id, folder, out, checked.conclusion, _payload_sha256(paths["bundle"])
         )
+
+    def entry_of(
+        self, event: ledger.LedgerEvent
+    ) -> Callable[[ledger.LedgerEntry | None], ledger.LedgerEntry]:
+        """Makes the entry of an event from the one before it."""
+        body = ledger.LedgerBody(self._clock.now(), event)
+        return lambda last: ledger.append(last, body, self._station.station_key)
 
     def close_insertion(self, closed: ledger.InsertionClosed) -> None:
         """The one ledger entry of an insertion."""
@@ -181,21 +190,21 @@ class Certifier:
             self._journal.happened(job, Concluded(conclusion.verdict))
 
     def _context(
-        self, row: JobRow, job: JobDirectory, envelope: bytes, digest: str, head: ledger.Head
+        self, row: JobRow, order: Order, envelope: bytes, digest: str, head: ledger.Head
     ) -> RecordContext:
         request = row.request
         jobs = self._journal.jobs(row.identity_key)
         earlier = jobs[[one.job_id for one in jobs].index(row.job_id) + 1 :]
-        strong = job.order.drive.identity.is_strong
+        strong = order.drive.identity.is_strong
         return RecordContext(
             statement_id=row.statement_id or "",
             nonce=self._draw(NONCE_BYTES),
             transcript_envelope=envelope,
-            bench_public_key_pem=self._station.bench_key.public_key_pem,
+            bench_public_key_pem=self._station.bench_public_key_pem,
             archive=ArchiveReference(f"{row.job_id}.evidence.tar.zst", digest),
             issued=self._clock.now(),
             station=self._station.name,
-            bay=job.order.drive.attachment.bay or "",
+            bay=order.drive.attachment.bay or "",
             chain_sequence=head.sequence + 1,
             chain_previous=head.sha256,
             attempt=row.attempt,
@@ -219,10 +228,11 @@ class Certifier:
     def _write(self, job: JobId, folder: Path, issued: issue.Issued) -> None:
         contents = {
             "bundle": issued.bundle,
-            "pdf": self._render(issued.bundle),
             "public_key": self._station.station_key.public_key_pem,
-            "bench_key": self._station.bench_key.public_key_pem,
+            "bench_key": self._station.bench_public_key_pem,
         }
+        if self._render is not None:
+            contents["pdf"] = self._render(issued.bundle)
         paths = _paths(folder, job)
         for name, content in contents.items():
             write_durably(paths[name], content, 0o644, fault=self._fault)

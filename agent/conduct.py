@@ -1,7 +1,8 @@
 """Conducting one job: from a held drive to a signed, durable record. The station's decisions.
 
 Every step is journalled before it has effects, so that a crash anywhere is followed by the same
-verdict and one record. The caller sees a WipeResult, or a RefusedError in it; nothing is lost.
+verdict and one record. Drives and job folders are the bench's, which is asked through its client.
+The caller sees a WipeResult, or a RefusedError; nothing is lost.
 """
 
 from __future__ import annotations
@@ -15,27 +16,32 @@ from pathlib import Path
 
 from nullbay.agent.certify import Certifier, Recorded
 from nullbay.agent.journal.store import InsertionRow, JobRow, Journal
+from nullbay.agent.rack import card_of
 from nullbay.certs.ledger import InsertionClosed
 from nullbay.domain.clock import UNKNOWN_BOOT
 from nullbay.domain.codec import to_plain
-from nullbay.domain.drive import Drive
-from nullbay.domain.errors import MalformedError, NullbayError
+from nullbay.domain.drive import Attachment, Drive
+from nullbay.domain.errors import NullbayError
 from nullbay.domain.ids import InsertionId, JobId
 from nullbay.domain.job import Armed, DriveBack, JobState, SessionOver
 from nullbay.domain.lot import InsertionEnd, Lot, Person
 from nullbay.domain.outcome import JobEnd, SessionEnd
-from nullbay.domain.plan import Held, OverwriteStep, Refusal, SanitizationPlan
-from nullbay.domain.policy import Full, Policy
+from nullbay.domain.plan import Held as HeldForDestruction
+from nullbay.domain.plan import Refusal, SanitizationPlan
+from nullbay.domain.policy import Policy
+from nullbay.wipers.bench_jobs import approvals_missing
 from nullbay.wipers.channel import ChannelClosedError
-from nullbay.wipers.jobdir import JobDirectory, SessionBegan
+from nullbay.wipers.client import BenchClient, Held, JobView, Listener
+from nullbay.wipers.hearing import SessionResult
 from nullbay.wipers.planner import plan as make_plan
-from nullbay.wipers.protocol import Abort, Recheck
-from nullbay.wipers.service import Bench, HeldDrive, Listener, RefusedError, is_named
+from nullbay.wipers.service import RefusedError, is_named, require_confirmed
 
 CRASHES_MAX = 3
 OPEN_PATIENCE_S = 5.0
 REOPEN_PATIENCE_S = 30.0
 CERTIFIED = frozenset({JobState.CERTIFIED, JobState.DELIVERED})
+JOB_UNKNOWN = "job.unknown"
+BENCH_GONE = "bench.gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,363 +69,516 @@ class WipeResult:
     open_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One request under way: its drive, its stay, where records go, who listens."""
+@dataclass(slots=True)
+class Stay:
+    """One stay of a drive, held and guarded, from its notice to its removal.
 
-    request: WipeRequest
-    held: HeldDrive
-    insertion: _Insertion
-    out: Path
-    listener: Listener
+    `held` changes where a crashed drive process was started anew. `jobs` are those worked on in
+    this stay, `refusals` the codes of the last refusal.
+    """
+
+    insertion_id: InsertionId
+    held: Held
+    jobs: tuple[JobId, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def drive(self) -> Drive:
+        """As it showed itself when it was opened."""
+        return self.held.drive
 
 
 @dataclass(slots=True)
-class _Insertion:
-    """This stay of the drive: for a command in the foreground, from its start to its end."""
+class _Work:
+    """One request under way: its stay, where records go, who listens, the job worked on."""
 
-    insertion_id: InsertionId
-    drive: Drive | None = None
-
-    @property
-    def bay(self) -> str:
-        """Where the drive is, as far as known."""
-        return (self.drive.attachment.bay or "") if self.drive else ""
-
-    def closed(self, result: WipeResult) -> InsertionClosed:
-        """What the ledger says of it."""
-        return InsertionClosed(
-            insertion_id=self.insertion_id,
-            identity_key=self.drive.identity.key if self.drive else "",
-            scanned="",
-            bay=self.bay,
-            cause=InsertionEnd.REFUSED if result.refusals else InsertionEnd.STATION_STOPPED,
-            jobs=(result.job,) if result.job else (),
-            refusals=tuple(one.code for one in result.refusals),
-        )
+    request: WipeRequest
+    stay: Stay
+    out: Path | None
+    listener: Listener
+    job: JobId | None = None
 
 
 class Conductor:
-    """Conducts one request at a time; several drives have a conductor each."""
+    """Conducts one request at a time; several drives have a conductor each.
+
+    It lives as long as its client: where the bench is gone, whoever connects anew makes another.
+    """
 
     def __init__(
         self,
-        bench: Bench,
+        bench: BenchClient,
         journal: Journal,
         certifier: Certifier,
         *,
         draw: Callable[[int], bytes] = secrets.token_bytes,
+        is_elsewhere: Callable[[Attachment], bool] = lambda _: False,
     ) -> None:
-        """All parts are open and checked. `draw` gives the bytes of insertion ids."""
+        """All parts are open and checked. `draw` gives the bytes of insertion ids.
+
+        `is_elsewhere`: whether that very attachment is another conductor's affair now. Drives
+        without a name share their jobs' key; a job whose drive is in another bay is not this one's.
+        """
         self._bench, self._journal, self._certifier, self._draw = bench, journal, certifier, draw
-        self._working: HeldDrive | None = None
+        self._is_elsewhere = is_elsewhere
+        self._working: Held | None = None
         self._abort_asked = False
 
-    def recover(self) -> None:
+    async def recover(self) -> None:
         """Close what a killed process left open: folders of jobs that never began, records, stays.
 
         Jobs that nobody has worked on for longer than their policy waits for an absent drive are
         concluded. Only while no other process works with this state directory. A job that cannot be
-        read is left for whoever asks for its drive.
+        read is left for whoever asks for its drive. Raises ChannelClosedError.
         """
-        self._bench.remove_unknown({row.job_id for row in self._journal.jobs()})
+        rows = {row.job_id: row for row in self._journal.jobs()}
+        await self._bench.forget_unknown(rows.keys())
         for row in self._journal.uncertified_jobs():
-            with suppress(NullbayError, OSError):
-                job = self._bench.job(row.job_id)
-                try:
-                    if not self._conclude_if_over(job) and self._bench.is_forgotten(job):
-                        self._conclude(job, JobEnd.ABSENT_PAST_DEADLINE)
-                    if job.result() is not None:
-                        self._certifier.certify(row, job, None)
-                finally:
-                    job.close()
+            with _LeftAsItIs():
+                await self.conclude_forgotten(row)
+        for job in await self._bench.jobs():
+            if (row_ := rows.get(job)) is not None and row_.told:
+                with _LeftAsItIs():
+                    await self._acknowledge(job)
         for one in self._journal.open_insertions():
             self._certifier.close_insertion(_cut_off(one))
+
+    async def conclude_forgotten(self, row: JobRow) -> None:
+        """Conclude a job whose drive has been away for longer than its policy waits.
+
+        Only for a job that nobody works on. Raises NullbayError, ChannelClosedError.
+        """
+        view = await self._conclude_if_over(await self._bench.look(row.job_id))
+        if view.result_sha256 is None and view.is_forgotten and not view.running:
+            view = await self._conclude(view, JobEnd.ABSENT_PAST_DEADLINE)
+        if view.result_sha256 is not None:
+            await self._certify(row, view, None)
 
     async def abort(self) -> None:
         """Conclude what is under way as stopped by an operator; harmless when nothing is."""
         self._abort_asked = True
         if self._working is not None:
-            with suppress(ChannelClosedError):
-                await self._working.process.channel.send(Abort())
+            with suppress(ChannelClosedError, RefusedError):
+                await self._bench.abort(self._working)
 
-    async def wipe(self, request: WipeRequest, out: Path, listener: Listener) -> WipeResult:
+    async def take(
+        self, device: str, confirm: str | None = None, *, patience_s: float = OPEN_PATIENCE_S
+    ) -> Stay:
+        """Have a drive opened and guarded, and journal its stay; `leave` ends it.
+
+        Raises WrongConfirmationError, and RefusedError after the stay was closed in the ledger.
+        """
+        insertion = InsertionId(f"i-{uuid.UUID(bytes=self._draw(16), version=4)}")
+        try:
+            held = await self._bench.open(device, confirm, patience_s=patience_s)
+        except RefusedError as error:
+            codes = tuple(one.code for one in error.refusals)
+            closed = _closing(insertion, error.drive, InsertionEnd.REFUSED, refusals=codes)
+            self._certifier.close_insertion(closed)
+            raise
+        drive = held.drive
+        try:
+            bay = drive.attachment.bay or ""
+            self._journal.open_insertion(insertion, drive.identity.key, bay, card_of(drive))
+        except BaseException:
+            await self._let_go(held)
+            raise
+        return Stay(insertion, held)
+
+    async def run(
+        self, stay: Stay, request: WipeRequest, out: Path | None, listener: Listener
+    ) -> WipeResult:
+        """One request for a drive that was taken, to its record; the stay goes on afterwards.
+
+        Raises WrongConfirmationError. Where the bench goes away meanwhile, the job stays open with
+        the code bench.gone: connect anew, take the drive again and run the same request.
+        """
+        self._abort_asked = False
+        require_confirmed(stay.drive, request.confirm)
+        return await self._run(stay, request, out, listener)
+
+    async def leave(
+        self,
+        stay: Stay,
+        cause: InsertionEnd,
+        scanned: str = "",
+        refusals: tuple[str, ...] | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Let go of the drive and close its stay in the ledger. `scanned`: what a person scanned.
+
+        `refusals` are those of the last request where nothing else is said. `keep`: the bench goes
+        on holding the drive and working on it, for whoever takes it next.
+        """
+        try:
+            if not keep:
+                await self._let_go(stay.held)
+        finally:
+            closed = _closing(
+                stay.insertion_id,
+                stay.drive,
+                cause,
+                jobs=stay.jobs,
+                scanned=scanned,
+                refusals=stay.refusals if refusals is None else refusals,
+            )
+            self._certifier.close_insertion(closed)
+
+    async def wipe(self, request: WipeRequest, out: Path | None, listener: Listener) -> WipeResult:
         """One drive, from request to record. Raises WrongConfirmationError; refusals are results.
 
         Whatever ends it, a cancellation included, the stay of the drive is closed in the ledger.
         """
         self._abort_asked = False
-        made = uuid.UUID(bytes=self._draw(16), version=4)
-        insertion = _Insertion(InsertionId(f"i-{made}"))
         try:
-            held = await self._bench.open(
-                request.device, request.confirm, patience_s=OPEN_PATIENCE_S
-            )
+            stay = await self.take(request.device, request.confirm)
         except RefusedError as error:
-            insertion.drive = error.drive
-            result = WipeResult(None, None, error.refusals)
-            self._certifier.close_insertion(insertion.closed(result))
-            return result
+            return WipeResult(None, None, error.refusals)
+        cause = InsertionEnd.STATION_STOPPED
         try:
-            try:
-                insertion.drive = held.drive
-                key = held.drive.identity.key
-                self._journal.open_insertion(insertion.insertion_id, key, insertion.bay)
-                result = await self._with_drive(request, held, insertion, out, listener)
-            finally:
-                await held.close()
-        except BaseException:
-            for one in self._journal.open_insertions():
-                if one.insertion_id == insertion.insertion_id:
-                    self._certifier.close_insertion(_cut_off(one))
-            raise
-        self._certifier.close_insertion(insertion.closed(result))
+            result = await self._run(stay, request, out, listener)
+            if result.refusals:
+                cause = InsertionEnd.REFUSED
+        finally:
+            await self.leave(stay, cause)
         return result
 
-    async def _with_drive(
-        self,
-        request: WipeRequest,
-        held: HeldDrive,
-        insertion: _Insertion,
-        out: Path,
-        listener: Listener,
+    async def told(self, job: JobId) -> None:
+        """The result reached whoever asked: a repeated request starts a new job.
+
+        Its folder at the bench is not needed any more.
+        """
+        self._journal.set_told(job)
+        with _LeftAsItIs(), suppress(ChannelClosedError):
+            await self._acknowledge(job)
+
+    async def _run(
+        self, stay: Stay, request: WipeRequest, out: Path | None, listener: Listener
     ) -> WipeResult:
-        planned = make_plan(held.drive, request.policy, request.lot)
-        work = _Work(request, held, insertion, out, listener)
-        for row in self._journal.jobs(held.drive.identity.key):
+        work, job, stay.refusals = _Work(request, stay, out, listener), None, ()
+        try:
+            result = await self._with_drive(work)
+        except ChannelClosedError:
+            if work.job is None:
+                raise
+            result = WipeResult(work.job, None, open_code=BENCH_GONE)
+        except RefusedError as error:
+            result = WipeResult(work.job, None, error.refusals)
+        except BaseException:
+            job = work.job
+            raise
+        else:
+            job = result.job
+        finally:
+            self._working = None
+            if job is not None and job not in stay.jobs:
+                stay.jobs = (*stay.jobs, job)
+        stay.refusals = tuple(one.code for one in result.refusals)
+        return result
+
+    async def _with_drive(self, work: _Work) -> WipeResult:
+        request, drive = work.request, work.stay.drive
+        planned = make_plan(drive, request.policy, request.lot)
+        for row in await self._open_rows(drive):
             if (result := await self._earlier(row, work, planned)) is not None:
                 return result
-        if isinstance(planned, Held):
+        if isinstance(planned, HeldForDestruction):
             refusals = tuple(
                 Refusal(one.code, f"{one.technique}: {one.detail}") for one in planned.not_chosen
             )
             return WipeResult(None, None, (*planned.refusals, *refusals))
         if missing := approvals_missing(planned, request.people):
             return WipeResult(None, None, (missing,))
-        job = self._begin(request, held, planned, insertion)
-        try:
-            result = await self._sessions(job, work, is_same=True)
-        finally:
-            job.close()
+        view = await self._begin(work, planned)
+        result = await self._sessions(view, work, is_same=True)
         if result is None:
             changed = Refusal("identity.changed", "during the first session")
-            return WipeResult(job.order.job_id, None, (changed,))
+            return WipeResult(view.job_id, None, (changed,))
         return result
 
+    async def _open_rows(self, drive: Drive) -> list[JobRow]:
+        """Jobs of this drive's key that were not told to the end: those of this place first."""
+        here, other = [], []
+        for row in self._journal.jobs(drive.identity.key):
+            if row.told and self._journal.state(row.job_id).state in CERTIFIED:
+                continue
+            attachment = None
+            with _LeftAsItIs():  # `_earlier` says what is wrong with it
+                attachment = (await self._bench.look(row.job_id)).attachment
+            if attachment == drive.attachment:
+                here.append(row)
+            elif attachment is None or not self._is_elsewhere(attachment):
+                other.append(row)
+        return here + other
+
     async def _earlier(
-        self, row: JobRow, work: _Work, planned: SanitizationPlan | Held
+        self, row: JobRow, work: _Work, planned: SanitizationPlan | HeldForDestruction
     ) -> WipeResult | None:
         """Resume, finish or tell an earlier job of this drive; None: it does not concern it.
 
         A record that nobody was told is told now only if the drive never left and, read in full,
         still holds what was written: nobody held it meanwhile. What is passed over is never told
-        later, and the drive gets a job of its own.
+        later, and the drive gets a job of its own. So does one whose record is made and whose
+        folder is gone from the bench: it was acknowledged, and nothing can be compared any more.
         """
         request, state = work.request, self._journal.state(row.job_id).state
         if state in CERTIFIED and row.told:
             return None
+        try:
+            view = await self._bench.look(row.job_id)
+        except NullbayError as error:
+            if error.code != JOB_UNKNOWN or state not in CERTIFIED:
+                raise
+            self._pass_over(row, work)
+            return None
         same_policy = row.policy_sha256 == request.policy.sha256
-        job = self._bench.job(row.job_id)
-        try:
-            was_here = _was_here(job, work.held)
-            is_same = was_here or (is_named(work.held.drive) and is_named(job.order.drive))
-            self._conclude_if_over(job)
-            if request.restart and is_same and job.result() is None:
-                self._conclude(job, JobEnd.ABORTED)
-            if job.result() is not None:
-                if state not in CERTIFIED:
-                    self._certifier.certify(row, job, work.out if is_same else None)
-                aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
-                if was_here and same_policy and not (request.restart and aborted):
-                    recorded = self._certifier.record_of(row, work.out)
-                    doubt = await self._doubt(recorded, job, work)
-                    if doubt in {"drive.gone", "step.aborted"}:
-                        return WipeResult(row.job_id, None, open_code=doubt)
-                    if not doubt:
-                        return WipeResult(row.job_id, recorded)
-                if is_same:
-                    with suppress(NullbayError, OSError):  # its files may be archived elsewhere
-                        self._certifier.record_of(row, work.out)
-                    self._journal.set_told(row.job_id)
-                return None
-            if request.restart:
-                return None
-            if refusal := _not_resumable(job, row, planned, same_policy=same_policy):
-                return WipeResult(row.job_id, None, refusal) if is_same else None
-            return await self._sessions(job, work, is_same=is_same)
-        finally:
-            job.close()
+        was_here = _was_here(view, work.stay.drive.attachment)
+        is_same = was_here or (is_named(work.stay.drive) and is_named(view.order.drive))
+        view = await self._conclude_if_over(view)
+        if request.restart and is_same and view.result_sha256 is None and not view.running:
+            view = await self._conclude(view, JobEnd.ABORTED)
+        if view.result_sha256 is not None:
+            if state not in CERTIFIED:
+                await self._certify(row, view, work.out if is_same else None)
+            aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
+            if was_here and same_policy and not (request.restart and aborted):
+                result = await self._told_again(row, work)
+                if result is not None:
+                    return result
+            if is_same:
+                self._pass_over(row, work)
+                with _LeftAsItIs():
+                    await self._acknowledge(row.job_id)
+            return None
+        if request.restart and not view.running:
+            return None
+        if refusal := _not_resumable(view, row, planned, same_policy=same_policy):
+            return WipeResult(row.job_id, None, refusal) if is_same else None
+        return await self._sessions(view, work, is_same=is_same)
 
-    async def _doubt(self, recorded: Recorded, job: JobDirectory, work: _Work) -> str:
-        """Why a record's word may not be true of the drive now; empty if it is.
+    def _pass_over(self, row: JobRow, work: _Work) -> None:
+        """A record that is not told for this drive any more; whoever asked gets its files."""
+        with suppress(NullbayError, OSError):  # its files may be archived elsewhere
+            self._certifier.record_of(row, work.out)
+        self._journal.set_told(row.job_id)
 
-        One that promises nothing is always true.
-        """
+    async def _told_again(self, row: JobRow, work: _Work) -> WipeResult | None:
+        """A record made before, if it is true of the drive now; None: it is not known to be."""
+        recorded = self._certifier.record_of(row, work.out)
         if not recorded.conclusion.verdict.is_sanitized:
-            return ""
-        plan = job.order.plan
-        if not all(isinstance(step, OverwriteStep) for step in plan.steps):
-            return "verification.missing"
-        self._working = work.held
+            return WipeResult(row.job_id, recorded)  # one that promises nothing is always true
+        self._working = work.stay.held
         try:
-            for number in {step.unit_id: step.number for step in plan.steps}.values():
-                order = Recheck(plan, job.job_key, job.finding_key, number, Full(), b"")
-                answer = await self._bench.recheck(work.held, order, work.listener)
-                found = answer.result
-                if answer.code:
-                    return answer.code
-                if found.mismatched or found.read_bytes != found.planned_bytes:
-                    return "verification.mismatch"
-        except (ChannelClosedError, MalformedError, TimeoutError):
-            work.held.process.kill()
-            return "step.crashed"
+            doubt = await self._bench.recheck(row.job_id, work.stay.held, work.listener)
         finally:
             self._working = None
-        return ""
+        if doubt in {"drive.gone", "step.aborted"}:
+            return WipeResult(row.job_id, None, open_code=doubt)
+        if doubt == "step.crashed" and (code := await self._reopen(work.stay)):
+            return WipeResult(row.job_id, None, open_code=code)
+        return None if doubt else WipeResult(row.job_id, recorded)
 
-    def _begin(
-        self, request: WipeRequest, held: HeldDrive, plan: SanitizationPlan, insertion: _Insertion
-    ) -> JobDirectory:
+    async def _begin(self, work: _Work, plan: SanitizationPlan) -> JobView:
         """Job directory, journal row, signed job-started entry; then the drive may be changed."""
-        job = self._bench.create(held, plan)
-        earlier = self._journal.jobs(plan.identity_key) if is_named(held.drive) else ()
+        request, stay = work.request, work.stay
+        view = await self._bench.create(
+            stay.held,
+            plan.policy_id,
+            plan.policy_sha256,
+            plan.sha256,
+            request.lot,
+            request.people,
+        )
+        earlier = self._journal.jobs(plan.identity_key) if is_named(stay.drive) else ()
         row = JobRow(
-            job_id=job.order.job_id,
+            job_id=view.job_id,
             identity_key=plan.identity_key,
             policy_id=plan.policy_id,
             policy_sha256=plan.policy_sha256,
             plan_sha256=plan.sha256,
-            request=_request_facts(request, insertion),
+            request=_request_facts(request, stay),
             attempt=1 + len(earlier),
             statement_id=None,
             told=False,
         )
         self._journal.add_job(row, Armed(plan.sha256, request.people))
-        self._certifier.start(job, row)
-        return job
+        self._certifier.start(view.order, row)
+        return view
 
-    async def _sessions(
-        self, job: JobDirectory, work: _Work, *, is_same: bool
-    ) -> WipeResult | None:
+    async def _sessions(self, view: JobView, work: _Work, *, is_same: bool) -> WipeResult | None:
         """Sessions until the job is over or its drive is gone; a crashed process is started anew.
 
         `is_same`: this is known to be the job's drive. None: it is found not to be.
         """
-        job_id, held, crashes = job.order.job_id, work.held, 0
-        while job.result() is None:
-            if self._conclude_if_over(job):
+        job_id, stay, crashes = view.job_id, work.stay, 0
+        work.job = job_id
+        while view.result_sha256 is None:
+            if view.end is not None and not view.running:
+                view = await self._conclude(view, view.end)
                 break
             if self._abort_asked and not is_same:
                 return WipeResult(job_id, None, open_code="step.aborted")
-            if self._abort_asked or crashes > CRASHES_MAX:
-                self._conclude(job, JobEnd.ABORTED if self._abort_asked else JobEnd.CRASHED)
+            if self._abort_asked and view.running:
+                await self._bench.abort(stay.held)
+            elif self._abort_asked or crashes > CRASHES_MAX:
+                end = JobEnd.ABORTED if self._abort_asked else JobEnd.CRASHED
+                view = await self._conclude(view, end)
                 break
-            self._attach(job, work.insertion)
-            self._working = held
-            try:
-                result = await self._bench.work(
-                    job,
-                    held,
-                    work.listener,
-                    rate_limit_bytes_per_s=work.request.rate_limit_bytes_per_s,
-                )
-            finally:
-                self._working = None
+            self._attach(view, stay)
+            result = await self._session(job_id, work)
             is_same = bool(result.same_drive)
-            if is_same and self._bench.end_of(job) is not None:
+            view = await self._bench.look(job_id)
+            if is_same and view.end is not None:
                 continue
             is_gone = result.end is SessionEnd.DRIVE_GONE or not is_same
             self._journal.happened(job_id, SessionOver(drive_gone=is_gone))
             if result.same_drive is False:
+                work.job = None
                 return None
             code = result.code or "step.interrupted"
             if is_same and result.end is SessionEnd.CRASHED:
                 crashes += 1
-                if crashes > CRASHES_MAX or not (code := await self._reopen(held, work.request)):
+                if crashes > CRASHES_MAX or not (code := await self._reopen(stay)):
                     continue
             if not (is_same and self._abort_asked):
                 return WipeResult(job_id, None, open_code=code)
-        return WipeResult(job_id, self._certifier.certify(self._journal.job(job_id), job, work.out))
+        return WipeResult(job_id, await self._certify(self._journal.job(job_id), view, work.out))
 
-    async def _reopen(self, held: HeldDrive, request: WipeRequest) -> str:
-        """A new drive process for the same drive; else the code of the reason why there is none."""
+    async def _session(self, job_id: JobId, work: _Work) -> SessionResult:
+        """One session, or the rest of one that is under way at the bench."""
+        self._working = work.stay.held
         try:
-            again = await self._bench.open(request.device, patience_s=REOPEN_PATIENCE_S)
+            return await self._bench.work(
+                job_id, work.stay.held, work.listener, work.request.rate_limit_bytes_per_s
+            )
+        finally:
+            self._working = None
+
+    async def _reopen(self, stay: Stay) -> str:
+        """A new drive process for the same drive; else the code of the reason why there is none."""
+        before = stay.held
+        try:
+            again = await self._bench.open(before.device, patience_s=REOPEN_PATIENCE_S)
         except RefusedError as error:
             return error.refusals[0].code
+        except ChannelClosedError:
+            raise
         except NullbayError as error:
             return "drive.gone" if error.code == "device.not-found" else "drive.error"
-        if again.drive.identity.key != held.drive.identity.key:
-            await again.close()
+        if again.drive.identity.key != before.drive.identity.key:
+            await self._let_go(again)
             return "identity.changed"
-        held.drive, held.process = again.drive, again.process
+        stay.held = again
         return ""
 
-    def _attach(self, job: JobDirectory, insertion: _Insertion) -> None:
+    def _attach(self, view: JobView, stay: Stay) -> None:
         """Bring the journalled state to RUNNING, whatever a crash left."""
-        job_id = job.order.job_id
-        self._journal.insertion_works(insertion.insertion_id, job_id)
+        job_id = view.job_id
+        self._journal.insertion_works(stay.insertion_id, job_id)
         state = self._journal.state(job_id).state
         if state is JobState.ARMED:
-            self._certifier.start(job, self._journal.job(job_id))
-        elif state is JobState.RUNNING and job.events:
+            self._certifier.start(view.order, self._journal.job(job_id))
+        elif state is JobState.RUNNING and view.begun and not view.running:
             self._journal.happened(job_id, SessionOver(drive_gone=False), DriveBack())
         elif state is JobState.ABSENT:
             self._journal.happened(job_id, DriveBack())
 
-    def _conclude_if_over(self, job: JobDirectory) -> bool:
+    async def _conclude_if_over(self, view: JobView) -> JobView:
         """Conclude a job whose journal says that it is over, also where a crash came in between."""
-        end = self._bench.end_of(job) if job.result() is None else None
-        if end is not None:
-            self._conclude(job, end)
-        return end is not None
+        if view.result_sha256 is None and view.end is not None and not view.running:
+            return await self._conclude(view, view.end)
+        return view
 
-    def _conclude(self, job: JobDirectory, end: JobEnd) -> None:
+    async def _conclude(self, view: JobView, end: JobEnd) -> JobView:
         """The transcript, signed by the bench key; the journal is told when it is certified.
 
         A crash may have come between a job's row and its start in the ledger.
         """
-        row = self._journal.job(job.order.job_id)
+        row = self._journal.job(view.job_id)
         if self._journal.state(row.job_id).state is JobState.ARMED:
-            self._certifier.start(job, row)
-        self._bench.conclude(job, end, self._certifier.sign_transcript)
+            self._certifier.start(view.order, row)
+        return await self._bench.conclude(view.job_id, end)
+
+    async def _certify(self, row: JobRow, view: JobView, out: Path | None) -> Recorded:
+        members = await self._bench.members(view.job_id)
+        return self._certifier.certify(row, view.order, members, out)
+
+    async def _acknowledge(self, job: JobId) -> None:
+        """The record is durable here and was told: the bench need not keep the job any more."""
+        if self._journal.state(job).state not in CERTIFIED:
+            return
+        view = await self._bench.look(job)
+        if view.result_sha256 is not None:
+            await self._bench.acknowledge(job, view.result_sha256)
+
+    async def _let_go(self, held: Held) -> None:
+        """A bench that is gone holds nothing; a handle that it does not know is let go of."""
+        with suppress(ChannelClosedError, RefusedError):
+            await self._bench.close(held)
 
 
-def approvals_missing(plan: SanitizationPlan, people: tuple[Person, ...]) -> Refusal | None:
-    """Two-person approval means two ids."""
-    ids = {one.person_id for one in people}
-    if plan.two_person_approval and len(ids) < 2:
-        return Refusal("plan.approval-missing", f"{len(ids)} of 2 approvals")
-    return None
+class _LeftAsItIs:
+    """A job that cannot be read is left as it is; that the bench is gone is not passed over."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        is_end = isinstance(error, ChannelClosedError)
+        return isinstance(error, NullbayError | OSError) and not is_end
 
 
 def _not_resumable(
-    job: JobDirectory, row: JobRow, planned: SanitizationPlan | Held, *, same_policy: bool
+    view: JobView,
+    row: JobRow,
+    planned: SanitizationPlan | HeldForDestruction,
+    *,
+    same_policy: bool,
 ) -> tuple[Refusal, ...]:
     """Why an open job of this drive cannot go on as asked; empty if it can."""
     if not same_policy:
         return (Refusal("job.open", f"{row.job_id} under {row.policy_id}"),)
-    if isinstance(planned, Held):
+    if isinstance(planned, HeldForDestruction):
         return planned.refusals
     if planned.sha256 != row.plan_sha256:
         changed = [
             one.name
             for one in fields(planned)
-            if getattr(planned, one.name) != getattr(job.order.plan, one.name)
+            if getattr(planned, one.name) != getattr(view.order.plan, one.name)
         ]
         if "units" in changed:
-            changed.append(f"{job.order.plan.units} before, {planned.units} now")
+            changed.append(f"{view.order.plan.units} before, {planned.units} now")
         return (Refusal("plan.changed", f"{row.job_id}: {', '.join(changed)}"),)
     return ()
 
 
-def _was_here(job: JobDirectory, held: HeldDrive) -> bool:
+def _was_here(view: JobView, here: Attachment) -> bool:
     """Whether the job's drive was last seen on this very attachment, and has not left since."""
-    here = held.drive.attachment
     if not here.boot_id or here.boot_id == UNKNOWN_BOOT or not all(n.diskseq for n in here.nodes):
         return False
-    seen = [event.attachment for event in job.events if isinstance(event, SessionBegan)]
-    return here == (seen or [job.order.drive.attachment])[-1]
+    return here == view.attachment
+
+
+def _closing(
+    insertion: InsertionId,
+    drive: Drive | None,
+    cause: InsertionEnd,
+    *,
+    jobs: tuple[JobId, ...] = (),
+    scanned: str = "",
+    refusals: tuple[str, ...] = (),
+) -> InsertionClosed:
+    """The closing of a stay."""
+    return InsertionClosed(
+        insertion_id=insertion,
+        identity_key=drive.identity.key if drive else "",
+        scanned=scanned,
+        bay=(drive.attachment.bay or "") if drive else "",
+        cause=cause,
+        jobs=jobs,
+        refusals=refusals,
+    )
 
 
 def _cut_off(row: InsertionRow) -> InsertionClosed:
@@ -435,11 +594,11 @@ def _cut_off(row: InsertionRow) -> InsertionClosed:
     )
 
 
-def _request_facts(request: WipeRequest, insertion: _Insertion) -> dict[str, object]:
+def _request_facts(request: WipeRequest, stay: Stay) -> dict[str, object]:
     """What the record needs of the request, as it was when the job began."""
     return {
         "schema": "nullbay.job-request/1",
-        "insertion": insertion.insertion_id,
+        "insertion": stay.insertion_id,
         "lot": to_plain(request.lot),
         "asset_tag": request.asset_tag,
         "label_serial": request.label_serial,

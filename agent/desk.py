@@ -133,8 +133,8 @@ class ManifestReport:
 class ScanAnswer:
     """What a scan did. `alarm` is for the ear: something does not agree.
 
-    `kind`: badge, bay, tag, label, removal, unknown. `code` says what happened in one word of the
-    catalogue, `message` in plain words.
+    `kind`: badge, bay, tag, label, removal, unknown. `code` says what happened in one word,
+    `message` in plain words. `label` is what is printed on a drive that leaves, line by line.
     """
 
     kind: str
@@ -143,6 +143,7 @@ class ScanAnswer:
     alarm: bool
     bay: BayId | None
     insertion: InsertionId | None
+    label: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +190,41 @@ class Change:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class BayCounters:
+    """What was written in a bay and what went wrong there, since this run began."""
+
+    bay: BayId
+    written_bytes: U64
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCount:
+    """How often a verdict was given for this reason; the reason is empty for SANITIZED."""
+
+    verdict: Verdict
+    reason: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What only grows while the station runs: for /metrics."""
+
+    bays: tuple[BayCounters, ...]
+    verdicts: tuple[VerdictCount, ...]
+
+
 class Desk(Protocol):
     """The station, as far as others may ask it."""
 
     def status(self) -> StationStatus:
         """The picture now."""
+        ...
+
+    def counters(self) -> Counters:
+        """What happened since this run began."""
         ...
 
     def drives(self) -> tuple[DriveCard, ...]:
@@ -242,8 +273,14 @@ class Desk(Protocol):
         """Arm the plan of a proposal. Raises DeskError: plan.changed, usage.confirm and others."""
         ...
 
-    async def approve_lot(self, reference: str, by: Person) -> tuple[JobCard, ...]:
-        """Arm every plan that waits in the lot's bays. Raises DeskError."""
+    async def approve_lot(
+        self, reference: str, plans: tuple[str, ...], by: Person
+    ) -> tuple[JobCard, ...]:
+        """Arm the plans with these SHA-256 that wait in the lot's bays: those `by` looked at.
+
+        A drive that came meanwhile is not armed. Raises DeskError; plan.changed, with nothing
+        armed, where one of them waits no more.
+        """
         ...
 
     async def abort(self, which: str, by: Person) -> JobCard:
@@ -255,7 +292,11 @@ class Desk(Protocol):
         ...
 
     def record(self, job: str) -> RecordFiles:
-        """Raises DeskError desk.unknown."""
+        """Raises DeskError desk.unknown. Its document may not be made yet."""
+        ...
+
+    async def document(self, job: str) -> Path:
+        """The document of a record, made now if it has to be. Raises DeskError desk.unknown."""
         ...
 
     def changes(self, last: str | None) -> AsyncIterator[Change]:

@@ -7,7 +7,7 @@ state means: the state, the action, the reasons.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from nullbay.domain.clock import Stamp
@@ -52,7 +52,12 @@ _ASKS = {
 
 @dataclass(slots=True)
 class Place:
-    """One bay and what is in it. `until` and `heard` are moments of boot time, in seconds."""
+    """One bay and what is in it. `until_s` and `heard` are moments of boot time, in seconds.
+
+    `is_new`: plugged in by hand while the station looked. `is_held_back`: somebody stopped its
+    countdown. `is_outdated`: its lot changed, plan again. `written_bytes` and `errors` count up for
+    the bay as long as the station runs.
+    """
 
     bay: Bay
     state: BayState = BayState.EMPTY
@@ -69,20 +74,32 @@ class Place:
     job: JobId | None = None
     work: p.Progress | None = None
     heard: float = 0.0
-    until: float = 0.0
+    until_s: float = 0.0
     verdict: Verdict | None = None
     asset_tag: str = ""
     label_serial: str = ""
     since: Stamp | None = None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    is_new: bool = False
+    is_gone: bool = False
+    is_approved: bool = False
+    is_held_back: bool = False
+    is_outdated: bool = False
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    written_bytes: int = 0
+    errors: int = 0
 
     def empty(self) -> None:
-        """Nothing is in it."""
+        """Nothing is in it; what was counted since the start stays."""
         fresh = Place(self.bay)
         for name in self.__slots__:
-            if name != "bay":
+            if name not in {"bay", "written_bytes", "errors"}:
                 setattr(self, name, getattr(fresh, name))
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        """Wait for it; whoever changes a place sets `nudge`."""
+        while not ready():
+            self.nudge.clear()
+            await self.nudge.wait()
 
 
 def card_of(drive: Drive) -> DriveCard:
@@ -104,8 +121,11 @@ def card_of(drive: Drive) -> DriveCard:
 
 def state_of(place: Place, now: float) -> BayState:
     """The state as it is shown: work that nobody hears of any more is stalled."""
-    silent = place.state is BayState.RUNNING and now - place.heard > STALLED_AFTER_S
-    return BayState.STALLED if silent else place.state
+    if place.state is not BayState.RUNNING:
+        return place.state
+    if now - place.heard > STALLED_AFTER_S:
+        return BayState.STALLED
+    return BayState.PAUSED if place.work and place.work.paused else BayState.RUNNING
 
 
 def action_of(place: Place, now: float) -> Action:
@@ -141,7 +161,7 @@ def status_of(place: Place, now: float) -> BayStatus:
         plan_sha256=plan.sha256 if plan else "",
         confirm=place.drive.confirm if place.drive and state in APPROVABLE else "",
         work=_work(place.work) if place.work and state in WORKING | {BayState.STALLED} else None,
-        countdown_s=max(0, round(place.until - now)) if state is BayState.COUNTDOWN else None,
+        countdown_s=max(0, round(place.until_s - now)) if state is BayState.COUNTDOWN else None,
         verdict=place.verdict,
         asset_tag=place.asset_tag,
         label_serial=place.label_serial,

@@ -48,6 +48,11 @@ class Reserve:
         finally:
             os.close(descriptor)
 
+    def has_room(self) -> bool:
+        """Whether one more job could be taken in now."""
+        there = os.statvfs(self._folder)
+        return there.f_bavail * there.f_frsize >= self._bytes_per_job
+
     def give_back(self, insertion: InsertionId) -> None:
         """The job's evidence is about to be written, or there will be none."""
         with suppress(FileNotFoundError):

@@ -243,6 +243,11 @@ class Journal:
         rows = self._db.execute(_UNCERTIFIED, (Certified.kind,))
         return tuple(_row(row) for row in rows)
 
+    def has_job(self, job: JobId) -> bool:
+        """Whether there is such a job."""
+        found = self._db.execute("SELECT 1 FROM job WHERE job_id = ?", (job,)).fetchone()
+        return found is not None
+
     def job(self, job: JobId) -> JobRow:
         """One job's facts. Raises JournalError for an unknown job."""
         found = self._db.execute(f"{_JOB} WHERE job_id = ?", (job,)).fetchone()

@@ -1,0 +1,1 @@
+"""Intake: whose drives these are, who brought them, and what is owed for each. Pure but People."""

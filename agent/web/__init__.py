@@ -1,0 +1,1 @@
+"""The station's HTTP API and console, against the desk alone."""
