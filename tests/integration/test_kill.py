@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from nullbay.certs import archive
 from nullbay.domain.patterns import Keyed
 from nullbay.lab.description import DriveDescription, LbaSpan
 from nullbay.lab.hands import make_file_drive
@@ -260,14 +261,15 @@ def check(case: Case, operator: Operator, folder: Path) -> None:
     found = operator.run("ledger", "check", "--state-dir", state).last
     assert found["exit_code"] == 0, found
     assert (found["open_jobs"], found["doubled"], found["never_started"]) == ([], [], [])
-    (job,) = (state / "jobs").iterdir()
-    assert bundle.name == f"{job.name}.sigstore.json"
+    job = bundle.name.removesuffix(".sigstore.json")
     assert not [*state.rglob("*.new"), *operator.out.glob("*.new")]
-    assert [one.name for one in (state / "records").iterdir()] == [job.name]
+    assert [one.name for one in (state / "records").iterdir()] == [job]
+    # the bench's folder of the job goes once the record was told, a kill in between or not
+    assert {one.name.removesuffix(".old") for one in (state / "jobs").iterdir()} <= {job}
     if 20 not in case.exit_codes:
         assert OLD.left_on(folder / "drive.img", 512) == ()
         image = (folder / "drive.img").read_bytes()
-        key = (job / "keys").read_bytes()[:32]
+        key = archive.read(operator.out / f"{job}.evidence.tar.zst")["pattern-key.bin"]
         assert image == stream(key, len(image))
 
 

@@ -1,0 +1,1 @@
+"""Every form the centre's database ever had, one step after the other."""

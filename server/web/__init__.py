@@ -1,0 +1,1 @@
+"""The pages and the read API of the centre."""
