@@ -2,7 +2,7 @@
 # .venv up to date first and says in one line what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint bench clean
+.PHONY: help env demo test test-sim test-faults lint bench deb clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1	/' | expand -t 18
@@ -10,11 +10,17 @@ help: ## this list
 env: ## the environment in .venv, from requirements.lock (every target does this first)
 	@.ci/venv $(PYTHON)
 
-demo: env ## drives made of software, wiped and certified, in under a minute
-	@.venv/bin/nullbay demo
+demo: env ## a station and a centre at work on drives made of software; until Ctrl-C
+	@.venv/bin/nullbay demo $(if $(CI),--once)
 
 test: env ## all tests, or some: make test TIERS="unit house" (docs/testing.md)
 	@.venv/bin/python tests/tiers.py $(TIERS)
+
+test-sim: env ## days of a station in virtual time, with crashes at every moment
+	@.venv/bin/python tests/tiers.py sim
+
+test-faults: env ## daemons killed at random while drives are wiped (as root)
+	@.venv/bin/python tests/tiers.py faults
 
 lint: env ## style, formatting, types, floors
 	@failed=; \

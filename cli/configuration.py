@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import secrets
+import sys
 from typing import Any
 
 from nullbay.cli import context, output
 from nullbay.config import policies as policy_files
 from nullbay.config.check import examine
+from nullbay.config.person_pin import scrypt_text
 
 EXIT_BAD = 2
+BADGE_BYTES = 24
 
 
 def check(arguments: Any) -> int:
@@ -67,4 +73,29 @@ def policies(arguments: Any) -> int:
     return 0
 
 
-COMMANDS = {"config check": check, "config policies": policies}
+def pin(arguments: Any) -> int:
+    """What the settings hold of a person's PIN; with a badge, of its text too."""
+    given = _asked("PIN: ")
+    if sys.stdin.isatty() and _asked("Again: ") != given:
+        raise context.UsageError("the two PINs differ", next_step="Try again")
+    badge = secrets.token_urlsafe(BADGE_BYTES) if arguments.badge else ""
+    digest = hashlib.sha256(badge.encode()).hexdigest() if badge else ""
+    made = scrypt_text(given)
+    if arguments.json:
+        output.emit("person-pin", pin_scrypt=made, badge=badge, token_sha256=digest)
+        return 0
+    output.say(f'pin_scrypt = "{made}"')
+    if badge:
+        output.say(f'token_sha256 = "{digest}"')
+        output.note(f"The text of the badge, shown once: {badge}")
+    return 0
+
+
+def _asked(question: str) -> str:
+    """From a terminal unseen, else a line of standard input."""
+    if sys.stdin.isatty():
+        return getpass.getpass(question)
+    return sys.stdin.readline(256).rstrip("\n")
+
+
+COMMANDS = {"config check": check, "config policies": policies, "config pin": pin}

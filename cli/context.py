@@ -6,12 +6,13 @@ A drive made of software is recognised by its description file. It gets a state 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from nullbay.agent.certify import Certifier, Station
 from nullbay.agent.conduct import Conductor
 from nullbay.agent.journal.store import FILE_NAME as JOURNAL_FILE
 from nullbay.agent.journal.store import Journal
+from nullbay.certs import transcript
 from nullbay.certs.keys import FileSigner, load_or_create
 from nullbay.cli.parser import DEFAULT_STATE
 from nullbay.config import policies as policy_files
@@ -29,14 +31,16 @@ from nullbay.config.settings import Settings
 from nullbay.domain.clock import Clock, SystemClock
 from nullbay.domain.drive import Drive
 from nullbay.domain.errors import NullbayError
-from nullbay.domain.ids import BayId, LotRef
+from nullbay.domain.ids import BayId, LotRef, PolicyId
 from nullbay.domain.lot import Lot, Person
 from nullbay.domain.policy import Policy
 from nullbay.domain.record import Build
 from nullbay.domain.text import show
 from nullbay.wipers.appendfile import sync_directory
 from nullbay.wipers.bays import bay_of
+from nullbay.wipers.bench_server import BenchService
 from nullbay.wipers.guard import Pin
+from nullbay.wipers.local import local_client
 from nullbay.wipers.platform.clocksync import kernel_clock_sync
 from nullbay.wipers.platform.discover import find_drive
 from nullbay.wipers.platform.filelock import FileLock, LockedError
@@ -101,7 +105,7 @@ def state_dir(arguments: Any, *, lab: bool) -> Path:
     return top / "demo" if lab else top
 
 
-def require_history(state: Path) -> None:
+def require_history(state: Path, keys: tuple[str, ...] = KEY_FILES) -> None:
     """Keys, journal and records of a state directory belong together. Raises StateError.
 
     A journal that is gone, and began anew, would silently forget failed drives; a key made anew
@@ -115,7 +119,7 @@ def require_history(state: Path) -> None:
             f"{state} holds {' and '.join(used)} but no journal",
             next_step="Put the journal back, or begin with another state directory",
         )
-    missing = [name for name in KEY_FILES if kept and not (state / "keys" / name).exists()]
+    missing = [name for name in keys if kept and not (state / "keys" / name).exists()]
     if missing:
         raise StateError(
             f"{state} has a journal, but its key {missing[0]} is gone",
@@ -184,11 +188,21 @@ class StationParts:
     state: Path
     settings: Settings
     clock: Clock
-    bench: Bench
+    make_service: Callable[[], BenchService]
     journal: Journal
     certifier: Certifier
-    conductor: Conductor
     lock: FileLock
+
+    @asynccontextmanager
+    async def conductor(self) -> AsyncIterator[Conductor]:
+        """A conductor on a bench of this process; at the end every drive is let go of."""
+        async with local_client(self.make_service()) as client:
+            yield Conductor(client, self.journal, self.certifier)
+
+    async def recover(self) -> None:
+        """Finish what a killed process left. Only while alone with the state directory."""
+        async with self.conductor() as conductor:
+            await conductor.recover()
 
     def close(self) -> None:
         """Let go."""
@@ -204,6 +218,7 @@ def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> Stat
     clock = host.clock if host else make_clock()
     lock = _shared_lock(state, clock)
     station_key, bench_key = keys_of(state, lab=lab)
+    policies = policy_files.load_policies(settings.policies_directory)
     records = state / "records"
     if not records.exists():
         records.mkdir(mode=0o700, exist_ok=True)
@@ -211,24 +226,38 @@ def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> Stat
     journal = Journal(state, clock)
     made = build()
     name = settings.station or ("demo" if lab else platform.node())
-    station = Station(name, settings.organization, settings.site, station_key, bench_key)
-    bench = Bench(
-        state / "jobs",
-        host or host_for(clock, lab=lab),
-        made,
-        placement(arguments, settings, lab=lab),
+    station = Station(
+        name, settings.organization, settings.site, station_key, bench_key.public_key_pem
     )
+    place = placement(arguments, settings, lab=lab)
+    bench = Bench(state / "jobs", host or host_for(clock, lab=lab), made, place)
+
+    def make_service() -> BenchService:
+        return bench_service(bench, policies, bench_key)
+
     certifier = Certifier(journal, station, made, clock, records)
-    conductor = Conductor(bench, journal, certifier)
+    parts = StationParts(state, settings, clock, make_service, journal, certifier, lock)
     lock.release()
     with suppress(LockedError):
         alone = FileLock(state / "lock", exclusive=True)
         try:
-            conductor.recover()
+            asyncio.run(parts.recover())
         finally:
             alone.release()
-    lock = _shared_lock(state, clock)
-    return StationParts(state, settings, clock, bench, journal, certifier, conductor, lock)
+    parts.lock = _shared_lock(state, clock)
+    return parts
+
+
+def bench_service(
+    bench: Bench, policies: Mapping[PolicyId, Policy], bench_key: FileSigner
+) -> BenchService:
+    """The bench with its key, for whoever may ask it."""
+    return BenchService(
+        bench,
+        policies,
+        lambda made: transcript.sign_transcript(made, bench_key),
+        bench_key.public_key_pem,
+    )
 
 
 def _shared_lock(state: Path, clock: Clock) -> FileLock:

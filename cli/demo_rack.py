@@ -1,4 +1,4 @@
-"""The demo's rack: seven drives made of software, what each does, and how it should end."""
+"""The demo's rack: nine drives made of software, what each does, and how it should end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nullbay.domain.method import MediaKind, Transport
+from nullbay.domain.method import MediaKind
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import hands, loops
 from nullbay.lab.description import DriveDescription, LbaSpan
@@ -38,12 +38,28 @@ class DemoDrive:
     pull_at: float = 0.0
     is_system: bool = False
     as_loop: bool = False
+    on_manifest: bool = True
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Row and column on the rack, three in a row."""
+        number = int(self.bay[1:]) - 1
+        return number // 3 + 1, number % 3 + 1
+
+    @property
+    def asset_tag(self) -> str:
+        """The customer's tag on it."""
+        return f"AT-{self.description.serial[-4:]}"
 
 
 def rack() -> tuple[DemoDrive, ...]:
-    """Two good drives, a bad, a pulled, a lying, the system's own, and one that needs a purge."""
+    """Good ones, a bad, a pulled, a lying, the system's own, one to shred, a surplus one."""
     hdd = DriveDescription(
-        sectors=400_000, model="NB-LAB HDD 200", serial="LAB-HDD-0001", wwn="5000c500a0000001"
+        sectors=400_000,
+        model="NB-LAB HDD 200",
+        serial="LAB-HDD-0001",
+        wwn="5000c500a0000001",
+        speed_mb_s=60,
     )
     return (
         DemoDrive(
@@ -87,7 +103,6 @@ def rack() -> tuple[DemoDrive, ...]:
             "nist-clear",
             Ending(Verdict.SANITIZED, sessions=2),
             pull_at=0.5,
-            as_loop=True,
         ),
         DemoDrive(
             "A5",
@@ -108,15 +123,47 @@ def rack() -> tuple[DemoDrive, ...]:
             "nist-clear",
             Ending(None, "guard.system-drive"),
             is_system=True,
+            on_manifest=False,
         ),
         DemoDrive(
             "A7",
             "a drive that only knows overwrite, where a purge is required",
-            replace(hdd, serial="LAB-USB-0007", wwn="5000c500a0000007", transport=Transport.USB),
+            replace(hdd, serial="LAB-OLD-0007", wwn="5000c500a0000007"),
             "nist-purge",
             Ending(None, "plan.held-for-destruction"),
         ),
+        DemoDrive(
+            "A8",
+            "another good hard disk",
+            replace(hdd, serial="LAB-HDD-0008", wwn="5000c500a0000008", speed_mb_s=0),
+            "nist-clear",
+            Ending(Verdict.SANITIZED),
+            as_loop=True,
+        ),
+        DemoDrive(
+            "A9",
+            "a good hard disk that no line of the manifest names",
+            replace(hdd, serial="LAB-HDD-0010", wwn="5000c500a0000010"),
+            "nist-clear",
+            Ending(Verdict.SANITIZED),
+            on_manifest=False,
+        ),
     )
+
+
+MISSING = ("LAB-HDD-0009", "AT-0009")
+"""On the manifest, and never arrived."""
+
+
+def manifest() -> bytes:
+    """What the customer says the pallet holds: eight drives, of which one does not come."""
+    lines = [
+        (one.description.serial, one.asset_tag, one.description.model)
+        for one in rack()
+        if one.on_manifest
+    ]
+    lines.append((*MISSING, "NB-LAB HDD 200"))
+    return "\n".join(["Serial,Asset tag,Model", *(",".join(one) for one in lines), ""]).encode()
 
 
 class Plugged:

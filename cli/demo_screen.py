@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nullbay.cli import output
 from nullbay.cli.progress import PHASES
-from nullbay.wipers import protocol as p
+from nullbay.domain.status import BayState, BayStatus
 
 BAR_CELLS = 28
 STORY_CHARACTERS = 52
@@ -36,12 +36,17 @@ class Screen:
         """One more drive."""
         self.lines[bay] = Line(bay, story)
 
-    def progress(self, bay: str, message: p.Progress) -> None:
-        """A drive moved on."""
-        line = self.lines[bay]
-        share = message.done_bytes / message.total_bytes if message.total_bytes else 1.0
-        line.share, line.speed_bytes_per_s = share, message.bytes_per_s
-        self.state(bay, PHASES.get(message.phase, message.phase))
+    def status(self, bay: str, shown: BayStatus) -> None:
+        """How a bay stands."""
+        line, work = self.lines[bay], shown.work
+        if work is None:
+            line.share, line.speed_bytes_per_s = 0.0, 0
+            if shown.state is not BayState.EMPTY:
+                self.state(bay, shown.state.value)
+            return
+        line.share = work.done_bytes / work.total_bytes if work.total_bytes else 1.0
+        line.speed_bytes_per_s = work.bytes_per_s
+        self.state(bay, PHASES.get(work.phase, work.phase))
 
     def state(self, bay: str, state: str, *, done: bool = False, colour: str = "36") -> None:
         """A drive changed state."""

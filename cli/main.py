@@ -58,9 +58,9 @@ def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
 
             return cert.COMMANDS
         case "config":
-            from nullbay.cli import configuration
+            from nullbay.cli import bays, configuration
 
-            return configuration.COMMANDS
+            return configuration.COMMANDS | bays.COMMANDS
         case "lab":
             from nullbay.cli import laboratory
 
@@ -69,6 +69,26 @@ def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
             from nullbay.cli import demo
 
             return demo.COMMANDS
+        case "wiperd":
+            from nullbay.cli import daemons
+
+            return daemons.COMMANDS
+        case "agent":
+            from nullbay.cli import agent
+
+            return agent.COMMANDS
+        case "server":
+            from nullbay.cli import server
+
+            return server.COMMANDS
+        case "bays":
+            from nullbay.cli import bays
+
+            return bays.COMMANDS
+        case "approve" | "abort":
+            from nullbay.cli import asking
+
+            return asking.COMMANDS
         case _:
             from nullbay.cli import station
 

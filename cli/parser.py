@@ -12,6 +12,11 @@ from nullbay import __version__
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT_STATE = "/var/lib/nullbay"
+DEFAULT_BENCH_STATE = "/var/lib/nullbay-wiperd"
+DEFAULT_SERVER_STATE = "/var/lib/nullbay-server"
+DEFAULT_SERVER_CONFIG = "/etc/nullbay-server"
+DEFAULT_SOCKET = "/run/nullbay/wiperd.sock"
+DEFAULT_URL = "http://127.0.0.1:8420"
 RATE_LIMIT_MAX_MB = 1_000_000
 
 
@@ -28,6 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     _wipe(commands)
     _cert(commands)
     _station(commands)
+    _asking(commands)
+    _bays(commands)
+    _daemons(commands)
     _config(commands)
     _lab(commands)
     _demo(commands)
@@ -183,7 +191,14 @@ def _station(commands: _Commands) -> None:
                 ("check", "do the pins still hold?"),
             ),
         ),
-        ("journal", "the journal's file", (("check", "is the file sound?"),)),
+        (
+            "journal",
+            "the journal's file",
+            (
+                ("check", "is the file sound?"),
+                ("recover", "save what can be read of a damaged one; it is kept"),
+            ),
+        ),
         ("ledger", "the hash chain of everything", (("check", "is the chain unbroken?"),)),
         (
             "key",
@@ -194,14 +209,126 @@ def _station(commands: _Commands) -> None:
         group = _group(commands, group_name, text)
         for name, what in leaves:
             leaf = _leaf(group, name, f"{group_name} {name}", what)
+            if (group_name, name) == ("journal", "recover"):
+                leaf.add_argument(
+                    "--put-in-place",
+                    action="store_true",
+                    help="use what was saved from now on; the damaged file is kept",
+                )
             _places(leaf)
             _json(leaf)
+
+
+def _asking(commands: _Commands) -> None:
+    for name, text in (
+        ("approve", "consent to the plan of a drive that waits in a bay of the running station"),
+        ("abort", "conclude a job of the running station now, or stop a countdown"),
+    ):
+        leaf = _leaf(commands, name, name, text)
+        leaf.add_argument("id", metavar="ID", help="job id, or the insertion id of a proposal")
+        if name == "approve":
+            leaf.add_argument("--plan", required=True, metavar="SHA256", help="hash of the plan")
+            leaf.add_argument(
+                "--confirm", required=True, metavar="TEXT", help="the text shown for the drive"
+            )
+        leaf.add_argument("--url", default=DEFAULT_URL, help=f"the station ({DEFAULT_URL})")
+        leaf.add_argument(
+            "--token-file",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="file with your bearer token",
+        )
+        _json(leaf)
+
+
+def _bays(commands: _Commands) -> None:
+    group = _group(commands, "bays", "the places for drives")
+    leaf = _leaf(
+        group, "learn", "bays learn", "bind a bay to the place of the one drive plugged in now"
+    )
+    leaf.add_argument(
+        "--device", metavar="DEV", help="a drive that is in already, instead of waiting for one"
+    )
+    leaf.add_argument("--bay", metavar="ID", help="what the bay is called")
+    leaf.add_argument("--row", type=int, metavar="N", help="its row, counted from the top")
+    leaf.add_argument("--column", type=int, metavar="N", help="its column, counted from the left")
+    leaf.add_argument(
+        "--label-serial", default="", metavar="S", help="serial scanned from the drive's label"
+    )
+    leaf.add_argument("--no-label", action="store_true", help="do not compare a label")
+    leaf.add_argument(
+        "--wait", type=float, default=120.0, metavar="S", help="seconds to wait for it (120)"
+    )
+    _places(leaf)
+    _json(leaf)
+    leaf = _leaf(
+        group, "list", "bays list", "bays, what is in them, and whether they are as learned"
+    )
+    leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
+    _json(leaf)
+
+
+def _daemons(commands: _Commands) -> None:
+    leaf = _leaf(commands, "wiperd", "wiperd", "the root service that works on drives")
+    leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
+    leaf.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(DEFAULT_BENCH_STATE),
+        metavar="DIR",
+        help=f"jobs, bench key and pins ({DEFAULT_BENCH_STATE})",
+    )
+    _socket(leaf)
+    leaf.add_argument(
+        "--agent-user",
+        default="nullbay",
+        metavar="NAME",
+        help="user whose processes may ask, besides root (nullbay)",
+    )
+    leaf = _leaf(commands, "agent", "agent", "the station: bays, console, records")
+    _places(leaf)
+    _socket(leaf)
+    leaf = _leaf(commands, "server", "server", "the centre that receives records of stations")
+    leaf.add_argument(
+        "--config",
+        type=Path,
+        default=Path(DEFAULT_SERVER_CONFIG),
+        metavar="PATH",
+        help=f"settings: a file or a directory ({DEFAULT_SERVER_CONFIG})",
+    )
+    leaf.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(DEFAULT_SERVER_STATE),
+        metavar="DIR",
+        help=f"key, database and evidence ({DEFAULT_SERVER_STATE})",
+    )
+
+
+def _socket(leaf: argparse.ArgumentParser) -> None:
+    leaf.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(DEFAULT_SOCKET),
+        metavar="PATH",
+        help=f"where wiperd listens ({DEFAULT_SOCKET})",
+    )
 
 
 def _config(commands: _Commands) -> None:
     group = _group(commands, "config", "settings and policies")
     leaf = _leaf(group, "check", "config check", "find every mistake, with file, line and key")
     leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
+    _json(leaf)
+    leaf = _leaf(group, "pin", "config pin", "make the text of a person's PIN for the settings")
+    leaf.add_argument("--badge", action="store_true", help="draw the text of a new badge, too")
+    _json(leaf)
+    leaf = _leaf(
+        group, "udev", "config udev", "print udev rules that keep the host off the drives in bays"
+    )
+    leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
+    leaf.add_argument("--out", type=Path, metavar="FILE", help="write them here")
     _json(leaf)
     leaf = _leaf(group, "policies", "config policies", "list the policies that can be used")
     leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
@@ -228,9 +355,11 @@ def _lab(commands: _Commands) -> None:
 
 def _demo(commands: _Commands) -> None:
     leaf = _leaf(
-        commands, "demo", "demo", "wipe seven drives made of software, good ones and liars"
+        commands, "demo", "demo", "a station and a centre at work on nine drives made of software"
     )
-    leaf.add_argument("--once", action="store_true", help="end when all drives are done")
+    leaf.add_argument(
+        "--once", action="store_true", help="end when all drives are done, instead of with Ctrl-C"
+    )
     leaf.add_argument("--out", type=Path, metavar="DIR", help="keep everything here")
     leaf.add_argument("--no-loops", action="store_true", help="no loop devices, even as root")
     _json(leaf)

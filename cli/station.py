@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nullbay.agent.journal.recover import put_in_place, recover
 from nullbay.agent.journal.store import FILE_NAME, Journal
 from nullbay.certs import ledger
 from nullbay.certs.keys import PublicKey
@@ -15,6 +16,7 @@ from nullbay.domain.errors import NullbayError
 from nullbay.domain.job import JobState
 from nullbay.domain.text import show
 from nullbay.wipers.platform.discover import list_drives
+from nullbay.wipers.platform.filelock import FileLock
 from nullbay.wipers.platform.hostfacts import LinuxHostFacts
 
 EXIT_BAD = 1
@@ -132,6 +134,49 @@ def check_journal(arguments: Any) -> int:
     return 0
 
 
+def recover_journal(arguments: Any) -> int:
+    """Save a damaged journal beside itself; put the copy in its place where asked to."""
+    state = context.state_dir(arguments, lab=False)
+    if not (state / FILE_NAME).exists():
+        raise context.UsageError(
+            f"there is no journal in {state}", next_step="Name the state directory with --state-dir"
+        )
+    lock = FileLock(state / "lock", exclusive=True)
+    try:
+        station_key, _ = context.keys_of(state, lab=state.name == "demo")
+        key = PublicKey.from_pem(station_key.public_key_pem)
+        found = recover(state, context.make_clock(), key)
+        kept = put_in_place(state) if arguments.put_in_place else None
+    finally:
+        lock.release()
+    code = 0 if found.is_whole else EXIT_BAD
+    if arguments.json:
+        output.emit(
+            "journal-recover",
+            exit_code=code,
+            saved=str(state / FILE_NAME if kept else found.path),
+            damaged=str(kept or state / FILE_NAME),
+            rows=found.rows,
+            unreadable=found.unreadable,
+            entries=found.entries,
+            chain_error=found.chain_error,
+            jobs=found.jobs,
+            jobs_not_replaying=found.jobs_not_replaying,
+        )
+        return code
+    output.say(f"{found.rows} rows saved, {found.unreadable} could not be read.")
+    output.say(
+        f"{found.entries} ledger entries; " + (found.chain_error or "their chain is unbroken.")
+    )
+    output.say(f"{found.jobs} jobs, of which {found.jobs_not_replaying} do not replay.")
+    if kept:
+        output.say(f"The damaged journal is kept as {kept.name}; what was saved is used now.")
+    else:
+        output.say(f"Saved as {found.path.name}; the journal itself was not changed.")
+        output.say("`nullbay journal recover --put-in-place` uses it from now on.")
+    return code
+
+
 def check_ledger(arguments: Any) -> int:
     """The whole chain and its signatures, and whether every job closed."""
     state, journal = _journal(arguments)
@@ -234,6 +279,7 @@ COMMANDS = {
     "station pin": pin,
     "station check": check_pins,
     "journal check": check_journal,
+    "journal recover": recover_journal,
     "ledger check": check_ledger,
     "key init": init_key,
     "key show": show_key,

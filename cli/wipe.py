@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nullbay.agent.conduct import WipeRequest, WipeResult
+from nullbay.agent.conduct import Conductor, WipeRequest, WipeResult
 from nullbay.cli import context, output
 from nullbay.cli.drives import EXIT_REFUSED, refusals_plain
 from nullbay.cli.main import EXIT_INTERRUPTED
 from nullbay.cli.progress import Progress
+from nullbay.domain.ids import JobId
 from nullbay.domain.reasons import text_of
 from nullbay.domain.verdict import Effect, Finding, Verdict
 
@@ -56,7 +57,7 @@ def wipe(arguments: Any) -> int:
             return EXIT_INTERRUPTED
         code = _tell(arguments, result)
         if result.job is not None and result.recorded is not None:
-            station.journal.set_told(result.job)
+            asyncio.run(_told(station, result.job))
         return code
     finally:
         station.close()
@@ -93,9 +94,22 @@ def _require_place(out: Path, station: context.StationParts) -> None:
 async def _conduct(
     station: context.StationParts, request: WipeRequest, out: Path, *, as_json: bool
 ) -> WipeResult:
+    async with station.conductor() as conductor:
+        return await _steered(conductor, request, out, as_json=as_json)
+
+
+async def _told(station: context.StationParts, job: JobId) -> None:
+    """The bench need not keep the job any more."""
+    async with station.conductor() as conductor:
+        await conductor.told(job)
+
+
+async def _steered(
+    conductor: Conductor, request: WipeRequest, out: Path, *, as_json: bool
+) -> WipeResult:
     progress = Progress(as_json=as_json)
     loop = asyncio.get_running_loop()
-    work = asyncio.create_task(station.conductor.wipe(request, out, progress.take))
+    work = asyncio.create_task(conductor.wipe(request, out, progress.take))
     left = False
     abort: asyncio.Task[None] | None = None
 
@@ -113,7 +127,7 @@ async def _conduct(
         output.note(
             "Stopping: the job will be concluded and recorded. Ctrl-C again leaves it open."
         )
-        abort = asyncio.create_task(station.conductor.abort())
+        abort = asyncio.create_task(conductor.abort())
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGTERM, leave)

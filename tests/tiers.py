@@ -1,5 +1,7 @@
 """Runs the tests, tier by tier: ``make test``, or some tiers: ``make test TIERS="unit house"``.
 
+Long tiers have targets of their own (``make test-sim``, ``make test-faults``).
+
 Says what a tier needs, installs it where it may (Debian, as root), and calls nothing a success that
 did not run: a tier with no test in it fails, and with CI=true so does a skipped one, unless
 docs/testing.md excuses it.
@@ -35,6 +37,7 @@ WITNESSES = {
     "zstd": "zstd",
 }
 DISKS = {"losetup": "util-linux", "mkfs.ext4": "e2fsprogs"}
+CENTRE = {"pg_lsclusters": "postgresql"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Tier:
     loops: bool = False
     """Needs root and loop devices."""
     ceiling_s: int = 600
+    own_target: bool = False
+    """Runs only when it is named."""
 
 
 # Cheap answers first.
@@ -53,8 +58,10 @@ TIERS = (
     Tier("house", {"git": "git"}),
     Tier("unit", ceiling_s=1200),
     Tier("contract", WITNESSES),
-    Tier("sim", ceiling_s=1200),
-    Tier("integration", WITNESSES | DISKS, loops=True, ceiling_s=1200),
+    Tier("integration", WITNESSES | DISKS | CENTRE, loops=True, ceiling_s=1200),
+    Tier("browser", {"chromium": "chromium"}),
+    Tier("sim", ceiling_s=840, own_target=True),
+    Tier("faults", DISKS, loops=True, ceiling_s=840, own_target=True),
 )
 
 
@@ -228,7 +235,7 @@ def stop(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main(names: list[str]) -> int:
-    """The tiers named, all without names; 0 only if each did what it should."""
+    """The tiers named, all short ones without names; 0 only if each did what it should."""
     known = {tier.name: tier for tier in TIERS}
     if unknown := [name for name in names if name not in known]:
         say(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -237,7 +244,8 @@ def main(names: list[str]) -> int:
     # Debian keeps mkfs and losetup where only root's PATH looks.
     os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
     excuses = excused()
-    outcomes = [attempt(known[name], excuses) for name in (names or known)]
+    wanted = names or [tier.name for tier in TIERS if not tier.own_target]
+    outcomes = [attempt(known[name], excuses) for name in wanted]
     say("\n" + summary(outcomes))
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 

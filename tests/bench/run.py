@@ -1,4 +1,4 @@
-"""`make bench`: how fast the engine writes and reads back, beside other programs.
+"""`make bench`: how fast the engine writes and reads back, beside other programs; station, centre.
 
 As root, on loop devices over files in memory that are made here and released whatever happens: the
 same devices for everybody, and nothing else is ever opened for writing. Other programs disturb any
@@ -26,7 +26,8 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from bench.engine import Engine, engine  # noqa: E402 - found beside this file
+from bench import centre, station  # noqa: E402 - found beside this file
+from bench.engine import Engine, engine  # noqa: E402
 
 from nullbay.certs import verify  # noqa: E402
 from nullbay.certs.keys import PublicKey  # noqa: E402
@@ -40,6 +41,7 @@ GIB = 1 << 30
 SECTOR_BYTES = 4096
 FIO_BLOCK = "4M"
 NWIPE_MIB = 256
+STATION_MIB = 64
 WATCHED_RATE = 200_000_000
 VERIFY_S = 3.0
 TIMEOUT_S = 600
@@ -104,6 +106,26 @@ class Bench:
         await self.attempt(
             "eight drives", lambda: self.beside_fio(f"{len(self.many)} drives", self.many)
         )
+
+        await self.attempt("a station of 24 bays", self.station)
+        await self.attempt("the centre", self.centre)
+
+    async def station(self) -> None:
+        """CPU of the agent, with 24 bays idle and at work."""
+        cost = await asyncio.to_thread(station.station, self.scratch, mib=STATION_MIB)
+        name = f"agent, {station.BAYS} bays"
+        idle = cost.idle_share
+        self.rows.append(
+            Row(f"{name} idle, CPU", "% of one", idle * 100, goal="< 1", met=idle < 0.01)
+        )
+        self.rows.append(Row(f"{name} at work, CPU", "% of one", cost.running_share * 100))
+        speed = cost.wiped_bytes / cost.running_s / 1e6
+        self.rows.append(Row(f"{name} at work, from approval to record", "MB/s", speed))
+
+    async def centre(self) -> None:
+        """Records accepted and stations polled."""
+        figures = await asyncio.to_thread(centre.figures, say)
+        self.rows += [Row(one.name, one.unit, one.measured) for one in figures]
 
     async def attempt(self, what: str, measure: Callable[[], Awaitable[None]]) -> None:
         """One part; a failure of it is no end of the others."""
