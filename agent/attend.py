@@ -237,15 +237,21 @@ class Attendance:
         while not (place.is_gone or place.is_approved):
             self._propose()
             if place.state is BayState.COUNTDOWN:
-                left = place.until_s - house.clock.boottime()
-                with suppress(TimeoutError):
-                    async with house.clock.timeout(max(0.0, left)):
-                        await place.until(self._is_decided)
-                if not self._is_decided():
+                if await self._counted_down():
                     place.approvals = house.front.loaders(place)
                     place.is_approved = not house.front.reasons_to_hold()
             else:
                 await place.until(self._is_decided)
+
+    async def _counted_down(self) -> bool:
+        """Whether the time passed without anybody or anything deciding otherwise."""
+        clock, place = self._house.clock, self._place
+        try:
+            async with clock.timeout(max(0.0, place.until_s - clock.boottime())):
+                await place.until(self._is_decided)
+        except TimeoutError:
+            return True
+        return False
 
     def _is_decided(self) -> bool:
         place = self._place
@@ -340,7 +346,7 @@ class Attendance:
             rules = house.front.rules(place)
             if not conclusion.verdict.is_sanitized and rules.unattended:
                 place.is_approved = self._tries <= rules.retries and not place.is_gone
-                place.approvals = request.people
+                place.approvals = request.people if place.is_approved else ()
             return
         if result.refusals:
             place.refusals = result.refusals

@@ -65,8 +65,8 @@ class WhyView:
 class BayView:
     """A bay's card. `word` is the action in capitals, `tone` names colour and shape.
 
-    `percent` is None where nothing is under way; `standing` changes whenever what can be done with
-    the bay does.
+    `percent` is None where nothing is under way; `is_again` where approving would repeat a job that
+    has ended; `standing` changes whenever what can be done with the bay does.
     """
 
     status: BayStatus
@@ -79,6 +79,7 @@ class BayView:
     left: str
     why: tuple[WhyView, ...]
     is_asking: bool
+    is_again: bool
     is_abortable: bool
     standing: str
 
@@ -106,6 +107,7 @@ def bay_view(bay: BayStatus) -> BayView:
         left=_left(bay),
         why=tuple(map(why_view, bay.why)),
         is_asking=may_approve(bay),
+        is_again=bay.state in {BayState.CONCLUDED, BayState.KNOWN},
         is_abortable=bay.state in _ABORTABLE,
         standing=f"{bay.state.value} {bay.insertion or ''} {bay.job or ''} {bay.plan_sha256}",
     )

@@ -10,11 +10,13 @@ import pytest
 
 from nullbay.agent.desk import Approval, DeskError
 from nullbay.certs import ledger
+from nullbay.config.services import AdmissionSettings
 from nullbay.domain.ids import PolicyId
 from nullbay.domain.status import Action, BayState
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import clock as virtual
 from nullbay.lab.clock import VirtualClock
+from nullbay.lab.description import LbaSpan
 from support.crashes import signers
 from support.rack import Rack, shipped
 from support.station import LOT, OPERATOR, SECOND, Bench, drive
@@ -23,10 +25,15 @@ SIGNERS = signers()
 
 
 def play(
-    folder: Path, day: Callable[[Bench], Awaitable[None]], *, drives: int = 1, **given: object
+    folder: Path,
+    day: Callable[[Bench], Awaitable[None]],
+    *,
+    drives: int = 1,
+    more: dict[str, object] | None = None,
+    **given: object,
 ) -> None:
-    """One day of a station."""
-    rack = {f"A{n}": drive(f"S-{n}") for n in range(1, drives + 1)}
+    """One day of a station; `more` is what its drives have in common."""
+    rack = {f"A{n}": replace(drive(f"S-{n}"), **more or {}) for n in range(1, drives + 1)}  # type: ignore[arg-type]
 
     async def main(clock: VirtualClock) -> None:
         bench = Bench(Rack(folder, clock, signers=SIGNERS), clock, rack, **given)  # type: ignore[arg-type]
@@ -393,3 +400,109 @@ def test_a_retired_stay_is_told_by_every_page_of_the_desk(tmp_path: Path) -> Non
                 station.record(unknown)
 
     play(tmp_path, day)
+
+
+def test_a_wall_clock_at_1970_and_jumping_changes_no_wait_and_breaks_no_chain(
+    tmp_path: Path,
+) -> None:
+    async def day(bench: Bench) -> None:
+        bench.clock.jump_wall(-56 * 365 * 86_400)
+        station = await bench.start()
+        await station.open_lot(LOT, (), OPERATOR)
+        bench.insert("A1")
+        await bench.until("A1", BayState.COUNTDOWN)
+        before = bench.clock.boottime()
+        bench.clock.jump_wall(56 * 365 * 86_400)
+        await bench.until("A1", BayState.RUNNING)
+        assert 28 <= bench.clock.boottime() - before <= 32
+        bench.clock.jump_wall(-3_600)
+        await bench.clock.sleep(2)
+        bench.clock.jump_wall(7_200)
+        shown = await bench.until("A1", BayState.CONCLUDED)
+        assert shown.verdict is not None
+        bench.pull("A1")
+        await bench.until("A1", BayState.EMPTY)
+        assert bench.kinds() == ["job-started", "job-concluded", "insertion-closed removed"]
+
+    play(tmp_path, day, unattended=True)
+
+
+def test_drives_without_a_name_each_go_on_with_their_own_job(tmp_path: Path) -> None:
+    async def day(bench: Bench) -> None:
+        await bench.start()
+        for bay in ("A1", "A2", "A3"):
+            bench.insert(bay)
+            await bench.until(bay, BayState.PLANNED)
+            await bench.approve(bay)
+        for bay in ("A1", "A2", "A3"):
+            await bench.when(
+                lambda bay=bay: bool((w := bench.status(bay).work) and w.done_bytes), bay
+            )
+        jobs = {bay: bench.status(bay).job for bay in ("A1", "A2", "A3")}
+        assert len(set(jobs.values())) == 3
+        await bench.stop()
+        await bench.start()
+        for bay, job in jobs.items():
+            shown = await bench.until(bay, BayState.CONCLUDED)
+            assert shown.job == job
+            assert shown.verdict is Verdict.SANITIZED_WITH_EXCEPTIONS
+        assert bench.kinds().count("job-started") == 3
+
+    play(tmp_path, day, drives=3, more={"serial": "", "wwn": ""})
+
+
+def test_who_is_too_many_waits_and_is_told_why(tmp_path: Path) -> None:
+    async def day(bench: Bench) -> None:
+        await bench.start()
+        for bay in ("A1", "A2"):
+            bench.insert(bay)
+            await bench.until(bay, BayState.PLANNED)
+            await bench.approve(bay)
+        await bench.until("A1", BayState.RUNNING)
+        shown = await bench.until("A2", BayState.QUEUED)
+        await bench.clock.sleep(1)
+        shown = bench.status("A2")
+        assert [one.code for one in shown.why] == ["queue.jobs-max"]
+        assert shown.action is Action.LEAVE
+        await bench.until("A1", BayState.CONCLUDED)
+        shown = await bench.until("A2", BayState.CONCLUDED)
+        assert shown.verdict is Verdict.SANITIZED
+
+    play(tmp_path, day, drives=2, admission=AdmissionSettings(jobs_max=1))
+
+
+def test_a_failed_drive_is_tried_again_by_itself_as_often_as_the_settings_say(
+    tmp_path: Path,
+) -> None:
+    async def day(bench: Bench) -> None:
+        station = await bench.start()
+        await station.open_lot(LOT, (), OPERATOR)
+        bench.insert("A1")
+        await bench.when(lambda: bench.kinds().count("job-concluded") == 3, "A1")
+        shown = await bench.until("A1", BayState.CONCLUDED)
+        assert shown.verdict is Verdict.NOT_SANITIZED
+        assert shown.action is Action.SHRED
+        await bench.clock.sleep(600)
+        assert bench.kinds().count("job-started") == 3
+        await bench.approve("A1")  # a person may, once more
+        await bench.when(lambda: bench.kinds().count("job-started") == 4, "A1")
+
+    bad = {"unwritable": (LbaSpan(5_000, 5_007),)}
+    admission = AdmissionSettings(retries=2)
+    play(tmp_path, day, unattended=True, more=bad, admission=admission)
+
+
+def test_stopping_a_countdown_leaves_the_drive_to_a_person(tmp_path: Path) -> None:
+    async def day(bench: Bench) -> None:
+        station = await bench.start()
+        await station.open_lot(LOT, (), OPERATOR)
+        bench.insert("A1")
+        shown = await bench.until("A1", BayState.COUNTDOWN)
+        assert shown.insertion
+        await station.abort(shown.insertion, OPERATOR)
+        await bench.until("A1", BayState.PLANNED)
+        await bench.clock.sleep(3_600)
+        assert bench.status("A1").state is BayState.PLANNED
+        assert bench.kinds() == []
+
+    play(tmp_path, day, unattended=True)

@@ -21,7 +21,7 @@ from nullbay.agent.rack import Place
 from nullbay.agent.station import Identity, Station
 from nullbay.agent.turns import nothing_known
 from nullbay.certs import ledger
-from nullbay.config.services import BayRule, RecordsSettings, StationRules
+from nullbay.config.services import AdmissionSettings, BayRule, RecordsSettings, StationRules
 from nullbay.config.settings import Operator, Settings
 from nullbay.domain.drive import Bay, Drive
 from nullbay.domain.ids import BayId, LotRef
@@ -59,6 +59,7 @@ class Bench:
     rules: dict[str, BayRule] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     reserve_bytes: int = 0
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     outs: list[Exception] = field(default_factory=list)
     runs: int = 0
 
@@ -82,6 +83,7 @@ class Bench:
             operators=(Operator("op-1", "Olga Operator", "operator"),),
             default_policy=self.policy,
             records=RecordsSettings(self.reserve_bytes),
+            admission=self.admission,
         )
         self.rack.bay_of = lambda drive: bay_of(drive, places) or BayId("")
         for policy in self.policies.values():
