@@ -35,6 +35,9 @@ lint: env ## style, formatting, types, floors
 bench: env ## speed and memory on loop devices (as root)
 	@.venv/bin/python tests/bench/run.py
 
+deb: env ## the Debian package, in dist/ (docs/installation.md)
+	@debian/build-deb
+
 clean: ## removes the environment, caches and build leftovers, nothing else
 	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -366,9 +366,10 @@ class Attendance:
             await self._work(conductor, stay, request)
 
     def _listen(self, message: p.FromDrive) -> None:
-        """A word of the drive process: it lives; what it says is shown once a second."""
+        """A word of the drive process; what it says is shown once a second."""
         place, now = self._place, self._house.clock.boottime()
-        place.heard = now
+        if not (isinstance(message, p.Progress) and _stands_still(place.work, message)):
+            place.heard = now
         match message:
             case p.Progress():
                 place.work = message
@@ -398,6 +399,16 @@ class Attendance:
             place.since = self._house.clock.now()
         place.state, place.why = state, why
         self._house.changes.tell("bay", place.bay.bay_id)
+
+
+def _stands_still(before: p.Progress | None, now: p.Progress) -> bool:
+    """Whether a drive process lives and its drive does not move, and no pause is the reason."""
+    return (
+        before is not None
+        and not now.paused
+        and (before.number, before.phase, before.done_bytes, before.errors)
+        == (now.number, now.phase, now.done_bytes, now.errors)
+    )
 
 
 async def let_go(task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from nullbay.config.person_pin import scrypt_text
 
 EXIT_BAD = 2
 BADGE_BYTES = 24
+PASSWORD_MIN = 10
 
 
 def check(arguments: Any) -> int:
@@ -91,6 +92,25 @@ def pin(arguments: Any) -> int:
     return 0
 
 
+def password(arguments: Any) -> int:
+    """What the centre's settings hold of a user's password."""
+    from nullbay.server.people import PasswordHash
+
+    given = _asked("Password: ")
+    if len(given) < PASSWORD_MIN:
+        raise context.UsageError(
+            f"a password has at least {PASSWORD_MIN} characters", next_step="Choose a longer one"
+        )
+    if sys.stdin.isatty() and _asked("Again: ") != given:
+        raise context.UsageError("the two passwords differ", next_step="Try again")
+    made = PasswordHash.of(given).encode()
+    if arguments.json:
+        output.emit("user-password", password=made)
+    else:
+        output.say(f'password = "{made}"')
+    return 0
+
+
 def _asked(question: str) -> str:
     """From a terminal unseen, else a line of standard input."""
     if sys.stdin.isatty():
@@ -98,4 +118,9 @@ def _asked(question: str) -> str:
     return sys.stdin.readline(256).rstrip("\n")
 
 
-COMMANDS = {"config check": check, "config policies": policies, "config pin": pin}
+COMMANDS = {
+    "config check": check,
+    "config policies": policies,
+    "config pin": pin,
+    "config password": password,
+}

@@ -100,7 +100,8 @@ def state_dir(arguments: Any, *, lab: bool) -> Path:
         if status.st_uid not in {0, os.geteuid()} or status.st_mode & 0o022:
             raise StateError(
                 f"others may write to {path}",
-                next_step="Give it to the user nullbay runs as, and chmod 700",
+                next_step="Run it as the user it belongs to (`sudo -u nullbay nullbay …` for an"
+                " installed station), or give it to yours and chmod 700",
             )
     return top / "demo" if lab else top
 

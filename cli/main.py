@@ -21,6 +21,9 @@ EXIT_INTERRUPTED = 130
 EXIT_NOT_AUTHENTIC = 50
 EXIT_MALFORMED = 51
 _USAGE_CODES = ("usage.", "config.", "device.", "policy.")
+_DAEMONS = frozenset({"agent", "wiperd", "server"})
+_NOT_BY_ITSELF = ("journal.", "ledger.", "state.", "key.", "keys.")
+"""What a service manager must not try again and again: a person has to look first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +100,8 @@ def _commands(group: str) -> Mapping[str, Callable[[Any], int]]:
 
 def _failed(parsed: Any, code: str, message: str, next_step: str) -> int:
     exit_code = EXIT_USAGE if code.startswith(_USAGE_CODES) else EXIT_INTERNAL
+    if parsed.command in _DAEMONS and code.startswith(_NOT_BY_ITSELF):
+        exit_code = EXIT_USAGE
     if parsed.command.startswith("cert "):
         exit_code = EXIT_NOT_AUTHENTIC if code.startswith("certificate.") else exit_code
         exit_code = EXIT_MALFORMED if code.startswith("input.") else exit_code

@@ -321,6 +321,10 @@ def _config(commands: _Commands) -> None:
     leaf = _leaf(group, "check", "config check", "find every mistake, with file, line and key")
     leaf.add_argument("--config", type=Path, metavar="PATH", help="settings: a file or a directory")
     _json(leaf)
+    leaf = _leaf(
+        group, "password", "config password", "make the text of a password for the centre's users"
+    )
+    _json(leaf)
     leaf = _leaf(group, "pin", "config pin", "make the text of a person's PIN for the settings")
     leaf.add_argument("--badge", action="store_true", help="draw the text of a new badge, too")
     _json(leaf)

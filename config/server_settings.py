@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
@@ -81,8 +81,8 @@ class UserEntry:
     user_id: str
     name: str
     role: UserRole
-    password: str
-    token_sha256: str
+    password: str = field(repr=False)
+    token_sha256: str = field(repr=False)
     expires: date | None
 
 
@@ -121,7 +121,7 @@ class FindingLimits:
 class ServerSettings:
     """Everything the centre is told. `database` empty and `evidence` None: in the state directory.
 
-    `notes` says what is worth knowing, in words for the log.
+    An address of a database may hold a password: it is shown nowhere.
     """
 
     name: str = ServerTable().name
@@ -131,7 +131,7 @@ class ServerSettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     insecure_http: bool = False
-    database: str = ""
+    database: str = field(default="", repr=False)
     evidence: Path | None = None
     accept_simulated: bool = False
     limits: Limits = Limits()

@@ -17,7 +17,7 @@ PATH_MAX = 1024
 _DAY = 86_400
 _ADDRESS_RIGHT = 'an IP address such as "127.0.0.1" or "::"'
 _DATABASE_RIGHT = '"postgresql+psycopg://…" or "sqlite:////path/of/a/file"'
-_HASH_RIGHT = 'what `nullbay server password` prints, beginning "scrypt$"'
+_HASH_RIGHT = 'what `nullbay config password` prints, beginning "scrypt$"'
 _URL_RIGHT = 'an address such as "https://bench-1.example.org:8443", without a path'
 
 

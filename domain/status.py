@@ -31,8 +31,9 @@ class BayState(enum.StrEnum):
 
     `present`: the drive was there before the station was, or came back after a link reset: it
     never starts by itself. `planned`: waits for an approval. `queued`: approved, waits for room.
-    `known`: this drive was finished here before, its record is shown. `stalled`: its drive process
-    does not answer. `fenced`: a dead drive process is stuck in the kernel and holds it.
+    `known`: this drive was finished here before, its record is shown. `stalled`: its drive does not
+    move, or its drive process does not answer. `fenced`: a dead drive process is stuck in the
+    kernel and holds it.
     """
 
     EMPTY = "empty"

@@ -212,7 +212,7 @@ class People:
 def _bad_hash() -> MalformedError:
     return MalformedError(
         "not a password hash of the form scrypt$15$8$1$<salt>$<hash>",
-        next_step="Make one with `nullbay server password`",
+        next_step="Make one with `nullbay config password`",
     )
 
 

@@ -38,6 +38,7 @@ WITNESSES = {
 }
 DISKS = {"losetup": "util-linux", "mkfs.ext4": "e2fsprogs"}
 CENTRE = {"pg_lsclusters": "postgresql"}
+PACKAGE = {"debootstrap": "debootstrap", "systemd-analyze": "systemd"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Tier:
 TIERS = (
     Tier("house", {"git": "git"}),
     Tier("unit", ceiling_s=1200),
-    Tier("contract", WITNESSES),
-    Tier("integration", WITNESSES | DISKS | CENTRE, loops=True, ceiling_s=1200),
+    Tier("contract", WITNESSES | {"systemd-analyze": "systemd"}),
+    Tier("integration", WITNESSES | DISKS | CENTRE | PACKAGE, loops=True, ceiling_s=1200),
     Tier("browser", {"chromium": "chromium"}),
     Tier("sim", ceiling_s=840, own_target=True),
     Tier("faults", DISKS, loops=True, ceiling_s=840, own_target=True),

@@ -42,7 +42,7 @@ from nullbay.wipers.service import (
 HELD_MAX = 64
 TICKETS_MAX = 16
 FENCE_S = 10.0
-POLL_S = 0.1
+POLL_S = 0.05
 STOP_S = 60.0
 
 
@@ -166,6 +166,11 @@ class BenchService:
             await asyncio.wait({_task_of(kept.work)})
         await self._stop_work(kept, RELEASE_S)
         await kept.held.close()
+        with suppress(TimeoutError):
+            async with self.clock.timeout(RELEASE_S):
+                while not kept.held.process.is_gone():
+                    await self.clock.sleep(POLL_S)
+        self._reap()
 
     async def tidy(self) -> None:
         """Let go of idle drives that are no longer where they were."""
@@ -236,6 +241,9 @@ class BenchService:
             if job.result() is not None:
                 job.close()
                 raise refused("job.concluded", ask.job)
+            if self._bench.end_of(job) is not None:  # it ended while nobody listened
+                job.close()
+                return SessionResult(SessionEnd.FINISHED, "")
             rate = ask.rate_limit_bytes_per_s
 
             async def act(work: WorkUnderWay) -> SessionResult:

@@ -19,11 +19,12 @@ from nullbay.server.cards import (
     LotCard,
     ManifestLine,
     RecordCard,
+    StationAccount,
     StationCard,
 )
 from nullbay.server.web import downloads, lots
 from nullbay.server.web.pages import UNKNOWN, FindingsParams, LotsParams
-from nullbay.server.web.query import DigestParams, LotParams, RecordsParams, query_of
+from nullbay.server.web.query import DigestParams, LotParams, RecordsParams, StationParams, query_of
 from nullbay.server.web.site import AUDITOR, OPERATOR, VIEWER, Site
 from nullbay.web.bodies import JsonBody
 from nullbay.web.openapi import openapi
@@ -78,6 +79,14 @@ class Stations:
 
     stations: tuple[StationCard, ...]
     schema: str = "nullbay.centre-stations/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whether everything on a station's chain is concluded, closed and here."""
+
+    account: StationAccount
+    schema: str = "nullbay.centre-station-account/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,10 @@ def _json(site: Site) -> tuple[Route, ...]:
     async def stations(_ask: Ask[None, None]) -> Stations:
         return Stations(await centre.fleet())
 
+    async def account(ask: Ask[StationParams, None]) -> Account:
+        await centre.review()  # findings about the chain count, so they are those of now
+        return Account(await centre.station_account(ask.params.station))
+
     async def records(ask: Ask[RecordsParams, None]) -> Records:
         listed = await centre.records(query_of(ask.params))
         return Records(listed.items, listed.after)
@@ -198,6 +211,15 @@ def _json(site: Site) -> tuple[Route, ...]:
     unknown = (UNKNOWN,)
     return (
         get("/v1/stations", "The fleet", stations, Stations),
+        get(
+            "/v1/stations/{station}/account",
+            "Whether nothing dropped out at a station",
+            account,
+            Account,
+            access=AUDITOR,
+            params=StationParams,
+            errors=unknown,
+        ),
         get("/v1/records", "Search records", records, Records, params=RecordsParams),
         get(
             "/v1/records/{sha256}",

@@ -1,8 +1,4 @@
-"""The console in a browser: an operator's whole way with one drive, and what a bench asks of it.
-
-`Bench` is what happens at the bench (a drive comes, its work ends, it is pulled). Here a desk moved
-by hand plays it; the same test runs against any station that is given as another `Bench`.
-"""
+"""The console in a browser, at a desk moved by hand: what a bench asks of it."""
 
 from __future__ import annotations
 
@@ -12,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from nullbay.agent.web.app import StationWeb, station_web
 from nullbay.domain.clock import SystemClock
@@ -23,43 +18,9 @@ from nullbay.domain.lot import Person
 from nullbay.domain.status import Action, BayState, Why
 from nullbay.domain.verdict import Verdict
 from nullbay.web.serve import Binding
+from support.console import chromium, clean_page, log_in, scan, whole_way
 from support.desk import LOT, FakeDesk, FakePeople, drive_card
 from support.http_thread import Background, background, listening
-
-WAIT_MS = 60_000
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-class Bench(Protocol):
-    """A running station and what hands do to it. `badge` and `pin` are an operator's."""
-
-    url: str
-    badge: str
-    pin: str
-
-    def insert(self) -> tuple[str, str]:
-        """A drive is put in; its bay and serial."""
-        ...
-
-    def let_it_run(self, bay: str) -> None:
-        """The work goes on."""
-        ...
-
-    def let_it_end(self, bay: str) -> None:
-        """The work ends well."""
-        ...
-
-    def pull(self, bay: str) -> None:
-        """The drive is taken out."""
-        ...
 
 
 @dataclass
@@ -107,82 +68,14 @@ def bench(tmp_path: Path) -> Iterator[FakeBench]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1024, "height": 600}, has_touch=True)
-    context.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
-    made = context.new_page()
-    wrong: list[str] = []
-    made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on(
-        "console",
-        lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None,
-    )
-    yield made
-    context.close()
-    assert wrong == []
-
-
-def log_in(page: Page, bench: Bench) -> None:
-    """As at the bench: the scanner types the badge and Enter, the person the PIN."""
-    page.goto(bench.url + "/")
-    page.keyboard.type(bench.badge)
-    page.keyboard.press("Enter")
-    page.keyboard.type(bench.pin)
-    page.keyboard.press("Enter")
-    expect(page.locator("#rack")).to_be_visible()
-
-
-def scan(page: Page, text: str) -> None:
-    page.keyboard.type(text)
-    page.keyboard.press("Enter")
-
-
-def whole_way(page: Page, bench: Bench, lot: str) -> None:
-    """Log in, open a lot, scan, approve with two touches, SHIP, the certificate, scan out."""
-    log_in(page, bench)
-    page.get_by_role("link", name="Lots").tap()
-    page.get_by_label("Reference").fill(lot)
-    page.get_by_label("Customer").fill("Acme Bank")
-    page.get_by_label("Data category").select_option("low")
-    page.get_by_role("button", name="Open", exact=True).tap()
-    expect(page.get_by_role("heading", name=lot)).to_be_visible()
-    page.get_by_role("link", name="Rack").tap()
-    expect(page.locator("#lots")).to_contain_text(lot)
-
-    bay, serial = bench.insert()
-    card = page.locator(f"#bay-{bay}")
-    expect(card).to_contain_text(serial)
-    scan(page, serial)
-    expect(page.locator("#notice .told.good")).to_contain_text(serial)
-
-    card.tap()
-    approve = page.get_by_role("button", name=re.compile("Approve: erase"))
-    expect(approve).to_contain_text(serial)
-    approve.tap()
-    expect(page.locator("#sheet")).not_to_be_visible()
-    expect(card).to_contain_text("LEAVE")
-    bench.let_it_run(bay)
-    expect(card.locator("progress")).to_be_visible()
-    bench.let_it_end(bay)
-    expect(card).to_contain_text("SHIP")
-
-    card.tap()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Certificate (PDF)").tap()
-    assert download.value.path().read_bytes().startswith(b"%PDF-")
-    page.keyboard.press("Escape")
-    scan(page, serial)
-    expect(page.locator("#notice .told")).to_contain_text(bay)
-    bench.pull(bay)
-    expect(card).to_contain_text("empty")
+    with clean_page(browser) as made:
+        yield made
 
 
 def test_an_operators_whole_way_with_a_drive(page: Page, bench: FakeBench) -> None:
@@ -276,6 +169,7 @@ def test_a_scanner_never_presses_a_button(page: Page, bench: FakeBench) -> None:
     bench.insert()
     enter(page, bench)
     page.locator("#bay-B3").tap()
+    expect(page.locator("#sheet h2")).to_be_focused()
     page.get_by_role("button", name=re.compile("Approve: erase")).focus()
     scan(page, "ZC1A2B3C")
     expect(page.locator("#notice .told.good")).to_contain_text("ZC1A2B3C")
@@ -307,6 +201,7 @@ def test_the_keyboard_alone_approves_and_aborts(page: Page, bench: FakeBench) ->
     page.keyboard.press("Enter")
     approve = page.get_by_role("button", name=re.compile("Approve: erase"))
     expect(approve).to_be_visible()
+    expect(page.locator("#sheet h2")).to_be_focused()
     for _ in range(10):
         page.keyboard.press("Tab")
         if approve.evaluate("(one) => one === document.activeElement"):
@@ -317,6 +212,7 @@ def test_the_keyboard_alone_approves_and_aborts(page: Page, bench: FakeBench) ->
     expect(page.locator("[data-scan]")).to_be_focused()
     card.focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#sheet h2")).to_be_focused()
     abort = page.locator(".abort summary")
     abort.focus()
     page.keyboard.press("Enter")

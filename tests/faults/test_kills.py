@@ -205,7 +205,7 @@ def check_ledger(site: Site) -> int:
 
 def check_centre(site: Site, concluded: int) -> None:
     """The centre has every record once, and misses nothing."""
-    code, plain = site.ask(site.centre_url, "/v1/stations/bench-1", USER_TOKEN)
+    code, plain = site.ask(site.centre_url, "/v1/stations/bench-1/account", USER_TOKEN)
     assert code == 200, plain
     account = plain["account"]
     assert account["records"] == concluded

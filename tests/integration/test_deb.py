@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import stat
@@ -182,6 +183,16 @@ def test_everything_belongs_to_root_and_nobody_else_may_change_it(
         if (one.uid, one.gid) != (0, 0) or (one.mode & others_write and not one.issym())
     ]
     assert not wrong
+
+
+def test_nothing_in_it_says_where_it_was_built(package: Path, folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.tar"
+    with data.open("wb") as file:
+        subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=file, check=True)
+    with data.open("rb") as source, mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as content:
+        assert content.find(b"/opt/nullbay/bin/python3") > 0
+        assert content.find(os.fsencode(folder)) < 0
+    data.unlink()
 
 
 def test_the_same_tree_gives_the_same_bytes(tree: Path, package: Path, folder: Path) -> None:

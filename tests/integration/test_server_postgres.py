@@ -14,11 +14,13 @@ from nullbay.server.db.engine import open_database
 from nullbay.server.db.tables import METADATA
 from support.centre import MadeStation
 from support.centre_findings import CASES, Where
-from support.postgres import Cluster, cluster
+from support.postgres import Cluster, cluster, programs
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Cluster]:
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
     with cluster() as made:
         yield made
 

@@ -13,7 +13,7 @@ import pytest
 
 from nullbay.domain.ids import BayId, JobId, LotRef
 from nullbay.domain.lot import DataCategory, Lot, Person
-from nullbay.domain.outcome import JobEnd
+from nullbay.domain.outcome import JobEnd, SessionEnd
 from nullbay.domain.plan import OverwriteStep, SanitizationPlan
 from nullbay.domain.policy import Policy
 from nullbay.lab import clock as virtual
@@ -477,12 +477,15 @@ def test_one_that_does_not_read_holds_nobody_up() -> None:
         await deaf.serving  # it is given up
         other = Stolen(bench.rack, bench, path, AGENT_UID)
         await other.greet()
-        again = await other.held()
-        assert again.handle == held.handle
+        assert (await other.held()).handle == held.handle
         answer = await other.ask(lambda n: b.Look(n, job))
         assert answer.view.running
         await other.ask(lambda n: b.Work(n, job, held.handle, 0))
         assert (await other.ask(lambda n: b.Look(n, job))).view.end is JobEnd.COMPLETED
+        before = (bench.rack.state / "jobs" / job / "events").read_bytes()
+        again = await other.ask(lambda n: b.Work(n, job, held.handle, 0))
+        assert (again.end, again.code) == (SessionEnd.FINISHED, "")
+        assert (bench.rack.state / "jobs" / job / "events").read_bytes() == before
         other.channel.close()
         await other.serving
         await bench.end()

@@ -167,7 +167,8 @@ def test_everything_is_read(folder: Path) -> None:
     )
     assert read.station("bench-1") is read.stations[0]
     assert read.station("nobody") is None
-    assert "p" * 20 not in repr(read)
+    for secret in ("p" * 20, PASSWORD, SHA, "postgresql"):
+        assert secret not in repr(read)
 
 
 def test_the_test_above_names_every_key() -> None:

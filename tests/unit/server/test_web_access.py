@@ -54,6 +54,7 @@ MEANT = {
     "GET /v1/lots/{reference}.csv": "auditor",
     "PUT /v1/lots/{reference}/manifest": "operator",
     "GET /v1/findings": "auditor",
+    "GET /v1/stations/{station}/account": "auditor",
     "PUT /v1/entries/{sha256}": STATION,
     "PUT /v1/records/{sha256}": STATION,
     "HEAD /v1/evidence/{sha256}": STATION,

@@ -297,4 +297,4 @@ def test_anything_asked_of_the_read_api_gets_an_answer_it_describes(
 
         ask()
         tried += 1
-    assert tried == (15 if mode is schemathesis.GenerationMode.POSITIVE else 11)
+    assert tried == (16 if mode is schemathesis.GenerationMode.POSITIVE else 12)
