@@ -11,14 +11,13 @@ import secrets
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from nullbay.agent.certify import Certifier, Recorded
-from nullbay.agent.journal.store import InsertionRow, JobRow, Journal
+from nullbay.agent.journal.store import JobRow, Journal
 from nullbay.agent.rack import card_of
-from nullbay.certs.ledger import InsertionClosed
-from nullbay.domain.clock import UNKNOWN_BOOT
+from nullbay.agent.standing import closing, cut_off, not_resumable, was_here
 from nullbay.domain.codec import to_plain
 from nullbay.domain.drive import Attachment, Drive
 from nullbay.domain.errors import NullbayError
@@ -141,7 +140,7 @@ class Conductor:
                 with _LeftAsItIs():
                     await self._acknowledge(job)
         for one in self._journal.open_insertions():
-            self._certifier.close_insertion(_cut_off(one))
+            self._certifier.close_insertion(cut_off(one))
 
     async def conclude_forgotten(self, row: JobRow) -> None:
         """Conclude a job whose drive has been away for longer than its policy waits.
@@ -173,7 +172,7 @@ class Conductor:
             held = await self._bench.open(device, confirm, patience_s=patience_s)
         except RefusedError as error:
             codes = tuple(one.code for one in error.refusals)
-            closed = _closing(insertion, error.drive, InsertionEnd.REFUSED, refusals=codes)
+            closed = closing(insertion, error.drive, InsertionEnd.REFUSED, refusals=codes)
             self._certifier.close_insertion(closed)
             raise
         drive = held.drive
@@ -215,7 +214,7 @@ class Conductor:
             if not keep:
                 await self._let_go(stay.held)
         finally:
-            closed = _closing(
+            closed = closing(
                 stay.insertion_id,
                 stay.drive,
                 cause,
@@ -333,8 +332,8 @@ class Conductor:
             self._pass_over(row, work)
             return None
         same_policy = row.policy_sha256 == request.policy.sha256
-        was_here = _was_here(view, work.stay.drive.attachment)
-        is_same = was_here or (is_named(work.stay.drive) and is_named(view.order.drive))
+        is_here = was_here(view, work.stay.drive.attachment)
+        is_same = is_here or (is_named(work.stay.drive) and is_named(view.order.drive))
         view = await self._conclude_if_over(view)
         if request.restart and is_same and view.result_sha256 is None and not view.running:
             view = await self._conclude(view, JobEnd.ABORTED)
@@ -342,7 +341,7 @@ class Conductor:
             if state not in CERTIFIED:
                 await self._certify(row, view, work.out if is_same else None)
             aborted = self._journal.state(row.job_id).end is JobEnd.ABORTED
-            if was_here and same_policy and not (request.restart and aborted):
+            if is_here and same_policy and not (request.restart and aborted):
                 result = await self._told_again(row, work)
                 if result is not None:
                     return result
@@ -353,7 +352,7 @@ class Conductor:
             return None
         if request.restart and not view.running:
             return None
-        if refusal := _not_resumable(view, row, planned, same_policy=same_policy):
+        if refusal := not_resumable(view, row, planned, same_policy=same_policy):
             return WipeResult(row.job_id, None, refusal) if is_same else None
         return await self._sessions(view, work, is_same=is_same)
 
@@ -527,71 +526,6 @@ class _LeftAsItIs:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         is_end = isinstance(error, ChannelClosedError)
         return isinstance(error, NullbayError | OSError) and not is_end
-
-
-def _not_resumable(
-    view: JobView,
-    row: JobRow,
-    planned: SanitizationPlan | HeldForDestruction,
-    *,
-    same_policy: bool,
-) -> tuple[Refusal, ...]:
-    """Why an open job of this drive cannot go on as asked; empty if it can."""
-    if not same_policy:
-        return (Refusal("job.open", f"{row.job_id} under {row.policy_id}"),)
-    if isinstance(planned, HeldForDestruction):
-        return planned.refusals
-    if planned.sha256 != row.plan_sha256:
-        changed = [
-            one.name
-            for one in fields(planned)
-            if getattr(planned, one.name) != getattr(view.order.plan, one.name)
-        ]
-        if "units" in changed:
-            changed.append(f"{view.order.plan.units} before, {planned.units} now")
-        return (Refusal("plan.changed", f"{row.job_id}: {', '.join(changed)}"),)
-    return ()
-
-
-def _was_here(view: JobView, here: Attachment) -> bool:
-    """Whether the job's drive was last seen on this very attachment, and has not left since."""
-    if not here.boot_id or here.boot_id == UNKNOWN_BOOT or not all(n.diskseq for n in here.nodes):
-        return False
-    return here == view.attachment
-
-
-def _closing(
-    insertion: InsertionId,
-    drive: Drive | None,
-    cause: InsertionEnd,
-    *,
-    jobs: tuple[JobId, ...] = (),
-    scanned: str = "",
-    refusals: tuple[str, ...] = (),
-) -> InsertionClosed:
-    """The closing of a stay."""
-    return InsertionClosed(
-        insertion_id=insertion,
-        identity_key=drive.identity.key if drive else "",
-        scanned=scanned,
-        bay=(drive.attachment.bay or "") if drive else "",
-        cause=cause,
-        jobs=jobs,
-        refusals=refusals,
-    )
-
-
-def _cut_off(row: InsertionRow) -> InsertionClosed:
-    """The closing of a stay that its command did not live to close."""
-    return InsertionClosed(
-        insertion_id=row.insertion_id,
-        identity_key=row.identity_key,
-        scanned="",
-        bay=row.bay,
-        cause=InsertionEnd.STATION_STOPPED,
-        jobs=(row.job_id,) if row.job_id else (),
-        refusals=(),
-    )
 
 
 def _request_facts(request: WipeRequest, stay: Stay) -> dict[str, object]:

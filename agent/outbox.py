@@ -34,11 +34,15 @@ _AGAIN = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the centre answered: HTTP status, problem code (empty on success), body."""
+    """What the centre answered: HTTP status, problem code (empty on success), body.
+
+    `wanted` is the number of the entry that a centre asks for which lacks earlier ones.
+    """
 
     status: int
     code: str
     body: bytes
+    wanted: int | None = None
 
 
 class UnreachableError(NullbayError):
@@ -180,6 +184,10 @@ class Deliverer:
     def _refused(self, waiting: Waiting, answer: Answer) -> _Step:
         """A status other than success: later, or never for a record that is not wanted."""
         what = f"{answer.code or 'HTTP'} {answer.status}"
+        if answer.code == "ledger.gap" and answer.wanted and answer.wanted < waiting.entry.sequence:
+            # the centre was set back to an older copy: it gets everything from there again
+            self._outbox.deliver_again_from(answer.wanted)
+            return self._again(Standing.UNREACHABLE, f"{what}, from entry {answer.wanted} again")
         if answer.status >= 500 or answer.status in _AGAIN or answer.code in _MISSING:
             return self._again(Standing.UNREACHABLE, what)
         is_about_us = answer.status in {401, 403, 404}

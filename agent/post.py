@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import re
 import ssl
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import aiohttp
 
@@ -16,7 +18,10 @@ from nullbay.domain.clock import Clock
 
 ANSWER_MAX_BYTES = 64 * 1024
 DEADLINE_S = 120.0
+SLOW_BYTES_PER_S = 50_000
 CONNECT_S = 20.0
+WANTED = "Nullbay-Wanted-Sequence"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class HttpPost:
@@ -50,23 +55,29 @@ class HttpPost:
 
     async def put(self, path: str, body: bytes | Path) -> Answer:
         """PUT bytes or a file."""
-        data = body if isinstance(body, bytes) else await asyncio.to_thread(body.read_bytes)
-        kind = "application/json" if isinstance(body, bytes) else "application/zstd"
-        return await self._ask("PUT", path, data, kind)
+        if isinstance(body, bytes):
+            return await self._ask("PUT", path, io.BytesIO(body), "application/json", len(body))
+        size = await asyncio.to_thread(lambda: body.stat().st_size)
+        with await asyncio.to_thread(body.open, "rb") as file:
+            return await self._ask("PUT", path, file, "application/zstd", size)
 
     async def has(self, path: str) -> bool:
         """HEAD."""
-        return (await self._ask("HEAD", path, None, "")).status == 200
+        return (await self._ask("HEAD", path, None, "", 0)).status == 200
 
     async def heartbeat(self, status: bytes) -> Answer:
         """POST the status."""
-        return await self._ask("POST", "/v1/heartbeats", status, "application/json")
+        data = io.BytesIO(status)
+        return await self._ask("POST", "/v1/heartbeats", data, "application/json", len(status))
 
-    async def _ask(self, method: str, path: str, data: bytes | None, kind: str) -> Answer:
+    async def _ask(
+        self, method: str, path: str, data: IO[bytes] | None, kind: str, size: int
+    ) -> Answer:
+        deadline_s = DEADLINE_S + size / SLOW_BYTES_PER_S
         assert self._session is not None, "used outside its context"  # noqa: S101 - our own order of calls
         try:
             async with (
-                self._clock.timeout(DEADLINE_S),
+                self._clock.timeout(deadline_s),
                 self._session.request(
                     method,
                     self._url + path,
@@ -80,9 +91,15 @@ class HttpPost:
                     body += chunk
                     if len(body) > ANSWER_MAX_BYTES:
                         raise UnreachableError("the centre's answer is too large to be one")
-                return Answer(answer.status, _code(answer.status, body), body)
+                wanted = answer.headers.get(WANTED, "")
+                return Answer(
+                    answer.status,
+                    _code(answer.status, body),
+                    body,
+                    int(wanted) if _NUMBER.fullmatch(wanted) else None,
+                )
         except TimeoutError:
-            raise UnreachableError(f"no answer within {DEADLINE_S:.0f} s") from None
+            raise UnreachableError(f"no answer within {deadline_s:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UnreachableError(f"{type(error).__name__}: {error}"[:200]) from None
 

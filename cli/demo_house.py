@@ -6,7 +6,6 @@ drives, host and who pushes them into bays are made up.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +25,7 @@ from nullbay.cli import context
 from nullbay.cli.demo_rack import Plugged
 from nullbay.config import policies
 from nullbay.config.roles import Role
-from nullbay.config.server_settings import Poll, ServerSettings, StationEntry, UserEntry
+from nullbay.config.server_settings import ServerSettings, StationEntry, UserEntry
 from nullbay.config.server_settings_tables import UserRole
 from nullbay.config.services import BayRule, CentreSettings, FileName, RecordsSettings, StationRules
 from nullbay.config.settings import Operator, Settings
@@ -37,8 +36,7 @@ from nullbay.domain.lot import Person
 from nullbay.lab import hands, loops
 from nullbay.lab.host import SimulatedDriveSource, SimulatedHostFacts
 from nullbay.server.centre import Centre
-from nullbay.server.serve import look_after, open_centre
-from nullbay.server.web.app import application_of, site_of
+from nullbay.server.serve import running
 from nullbay.server.web.login import link_path
 from nullbay.web.serve import Binding, serve
 from nullbay.wipers.bays import bay_of
@@ -112,29 +110,30 @@ async def open_house(
         entrant = IntakePeople(owned.people).now(OPERATOR.operator_id)
         assert entrant is not None, "the demo's operator is in its settings"  # noqa: S101 - just written
         token = secrets.token_urlsafe(24)
-        centre, centre_url, centre_login = await _centre(
-            stack, folder / "centre", (station_key, bench_key), token, clock
-        )
+        made = _centre_settings((station_key, bench_key), token)
+        centre = await stack.enter_async_context(running(made, folder / "centre", clock))
+        user = centre.site.people.find("demo")
+        assert user is not None, "the demo's user is in its settings"  # noqa: S101 - just written
         key_file = folder / "centre.pub.pem"
-        key_file.write_bytes(centre.public_key_pem)
+        key_file.write_bytes(centre.centre.public_key_pem)
         token_file = state / "centre.token"
         token_file.touch(mode=0o600)
         token_file.write_text(token, "ascii")
         told = CentreSettings(
-            centre_url, FileName(token_file.name, state), FileName(key_file.name, folder), 2
+            centre.url, FileName(token_file.name, state), FileName(key_file.name, folder), 2
         )
         await stack.enter_async_context(station_service.delivering(assembly, owned, told, clock))
         trust = tuple(PublicKey.from_pem(one.public_key_pem) for one in (station_key, bench_key))
         yield DemoHouse(
             assembly,
-            centre,
+            centre.centre,
             source,
             state,
             trust,
             console.url,
             console.url + web.login_path(entrant, ttl_s=LINK_S),
-            centre_url,
-            centre_url + centre_login,
+            centre.url,
+            centre.url + link_path(centre.site, user, ttl_s=LINK_S),
         )
 
 
@@ -164,18 +163,12 @@ async def _bench(
         yield connect
 
 
-async def _centre(
-    stack: AsyncExitStack,
-    state: Path,
-    keys: tuple[FileSigner, FileSigner],
-    token: str,
-    clock: Clock,
-) -> tuple[Centre, str, str]:
-    """The centre, its address, and the path of a link that logs in once."""
-    settings = ServerSettings(
+def _centre_settings(keys: tuple[FileSigner, FileSigner], token: str) -> ServerSettings:
+    """A centre that takes drives made of software, on a free port, with one station and user."""
+    return ServerSettings(
         name="nullbay demonstration",
+        port=0,
         accept_simulated=True,
-        poll=Poll(),
         stations=(
             StationEntry(
                 station="demo",
@@ -190,21 +183,6 @@ async def _centre(
         ),
         users=(UserEntry("demo", "Dana Demonstrator", UserRole.ADMINISTRATOR, "", "", None),),
     )
-    centre = await stack.enter_async_context(open_centre(settings, state, clock))
-    binding = Binding()
-    site = site_of(centre, clock, binding)
-    served = await serve(application_of(site), binding)
-    stack.push_async_callback(served.stop)
-    looking = asyncio.create_task(look_after(centre))
-
-    async def stop() -> None:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
-
-    stack.push_async_callback(stop)
-    user = site.people.find("demo")
-    assert user is not None, "the demo's user is in its settings"  # noqa: S101 - just written
-    return centre, served.url, link_path(site, user, ttl_s=LINK_S)
 
 
 def look(device: str, clock: Clock) -> Drive:

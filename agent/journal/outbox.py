@@ -85,6 +85,15 @@ class Outbox:
                 (code[:200], self._journal.stamp(), waiting.entry.sequence),
             )
 
+    def deliver_again_from(self, sequence: int) -> None:
+        """The centre lost what it had from this entry on: all of it waits again."""
+        with self._journal.transaction():
+            self._journal.db.execute(
+                "UPDATE outbox SET entry_receipt = NULL, record_receipt = NULL, delivered_at = NULL"
+                " WHERE sequence >= ?",
+                (sequence,),
+            )
+
     def retry_refused(self) -> int:
         """Put refused records back into the queue; how many."""
         with self._journal.transaction():

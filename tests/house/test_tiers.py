@@ -65,7 +65,7 @@ def test_a_tier_over_its_ceiling_ends_with_all_it_started(tree: Path) -> None:
         f"    pathlib.Path({str(tree)!r}, 'pid').write_text(str(child.pid))\n"
         "    time.sleep(1000)\n"
     )
-    outcome = ran(tree, code, ceiling_s=3)
+    outcome = ran(tree, code, ceiling_s=15)
     assert not outcome.ok
     assert "ceiling" in outcome.result
     child = Path("/proc", (tree / "pid").read_text(), "stat")

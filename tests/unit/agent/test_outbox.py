@@ -52,8 +52,9 @@ class Centre:
         assert station == STATION
         assert path == f"/v1/entries/{entry.sha256}"
         known = entry.sha256 in {one.sha256 for one in self.entries}
+        if not known and entry.sequence > len(self.entries) + 1:
+            return Answer(409, "ledger.gap", b"{}", len(self.entries) + 1)
         if not known:
-            assert entry.sequence == len(self.entries) + 1
             self.entries.append(entry)
         if mood == "lost":
             raise UnreachableError("connection reset after the body")
@@ -192,6 +193,24 @@ def test_what_is_no_receipt_delivers_nothing(
         assert (delay_s == REFUSED_DELAY_S) == later
         assert Outbox(bench.journal).state().waiting == 1
         assert (await bench.deliver())[0][0] is Standing.DELIVERING
+
+    run(day, seed=1)
+
+
+def test_a_centre_set_back_to_an_older_copy_gets_everything_again(tmp_path: Path) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        bench.note(4)
+        await bench.deliver(4)
+        del bench.centre.entries[1:]
+        bench.note()
+        steps = await bench.deliver(6)
+        assert [one for one, _ in steps] == [
+            Standing.UNREACHABLE,
+            *[Standing.DELIVERING] * 4,
+            Standing.IDLE,
+        ]
+        assert [one.sequence for one in bench.centre.entries] == [1, 2, 3, 4, 5]
 
     run(day, seed=1)
 
