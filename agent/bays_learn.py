@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nullbay.agent.intake.aliases import Match, Near, is_bridged, same_drive
 from nullbay.agent.places import lasting_path
+from nullbay.config.aliases import Match, Near, is_bridged, same_drive
 from nullbay.config.check import check
 from nullbay.config.problems import ConfigError, Problem
 from nullbay.config.settings_tables import SCHEMA

@@ -14,7 +14,6 @@ from nullbay.agent.certify import Certifier
 from nullbay.agent.changes import Changes
 from nullbay.agent.desk import DeskError, LotCard, ManifestLine, ManifestReport, ScanAnswer
 from nullbay.agent.intake.account import Account, account
-from nullbay.agent.intake.aliases import is_bridged
 from nullbay.agent.intake.flow import Hand, Scanning, decide_scan
 from nullbay.agent.intake.lots import decide_close, decide_manifest, decide_open
 from nullbay.agent.intake.manifest import parse_manifest
@@ -35,6 +34,7 @@ from nullbay.agent.intake.state import IntakeState, LotState, Stay, fold, fold_a
 from nullbay.agent.journal.stays import Stays
 from nullbay.agent.rack import Place
 from nullbay.certs.ledger import InsertionClosed
+from nullbay.config.aliases import is_bridged
 from nullbay.config.settings import Settings
 from nullbay.domain.clock import Clock
 from nullbay.domain.ids import BayId, InsertionId

@@ -19,13 +19,17 @@ from nullbay.certs.keys import FileSigner, load, load_or_create
 from nullbay.cli import context, output
 from nullbay.cli.context import StateError, UsageError
 from nullbay.config import policies as policy_files
+from nullbay.config import stdlog
 from nullbay.config.credentials import Credential, credential_path
 from nullbay.config.notify import Notifier, Watchdog
 from nullbay.config.settings import DEFAULT_PATH, Settings
+from nullbay.domain.drive import Drive
 from nullbay.domain.errors import NullbayError
+from nullbay.domain.ids import BayId
 from nullbay.wipers.bays import bay_of
 from nullbay.wipers.daemon import Daemon, Door
 from nullbay.wipers.guard import Pin
+from nullbay.wipers.platform.bayprint import now_of, read_bayprints, unmapped
 from nullbay.wipers.platform.filelock import FileLock
 from nullbay.wipers.service import Bench, Placement
 
@@ -42,6 +46,7 @@ class UntrustedConfigurationError(NullbayError):
 
 def wiperd(arguments: Any) -> int:
     """Serve until SIGTERM or a `stop` request; then drain."""
+    stdlog.configure()
     state = _state_dir(arguments.state_dir)
     config = arguments.config if arguments.config is not None else DEFAULT_PATH
     require_trusted(config)
@@ -51,16 +56,18 @@ def wiperd(arguments: Any) -> int:
         if settings.policies_directory is not None:
             require_trusted(settings.policies_directory)
         uid, gid = _agent(arguments.agent_user)
-        asyncio.run(_serve(state, settings, Door(arguments.socket, gid, frozenset({0, uid}))))
+        asyncio.run(
+            _serve(state, settings, config, Door(arguments.socket, gid, frozenset({0, uid})))
+        )
     finally:
         lock.release()
     return 0
 
 
-async def _serve(state: Path, settings: Settings, door: Door) -> None:
+async def _serve(state: Path, settings: Settings, config: Path, door: Door) -> None:
     clock = context.make_clock()
     pins = tuple(Pin(one.wwn, one.serial, one.model) for one in settings.pins)
-    place = Placement(pins, lambda drive: bay_of(drive, settings.bays))
+    place = Placement(pins, lambda drive: _bay_of(drive, settings, config))
     bench = Bench(state / "jobs", context.host_for(clock, lab=False), context.build(), place)
     policies = policy_files.load_policies(settings.policies_directory)
     service = context.bench_service(bench, policies, _bench_key(state))
@@ -77,6 +84,15 @@ async def _serve(state: Path, settings: Settings, door: Door) -> None:
         await daemon.run()
     finally:
         feeding.cancel()
+
+
+def _bay_of(drive: Drive, settings: Settings, config: Path) -> BayId | None:
+    """Its bay, if that still is where it was learned: the machine may have changed meanwhile."""
+    bay = bay_of(drive, settings.bays)
+    if bay is None:
+        return None
+    prints = tuple(one for one in read_bayprints(config) if one.bay == bay)
+    return None if bay in unmapped(settings.bays, prints, now_of(prints)) else bay
 
 
 def require_trusted(path: Path) -> None:

@@ -77,13 +77,18 @@ class DemoHouse:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, plugged: list[Plugged], clock: Clock
+    folder: Path,
+    plugged: list[Plugged],
+    clock: Clock,
+    *,
+    unattended: bool = True,
+    operator: Operator = OPERATOR,
 ) -> AsyncIterator[DemoHouse]:
     """Station and centre, listening on free ports of this machine, working until the end."""
     async with AsyncExitStack() as stack:
         state = _folder(folder / "station")
         station_key, bench_key = context.keys_of(state, lab=True)
-        settings = _settings(plugged, clock)
+        settings = _settings(plugged, clock, operator, unattended=unattended)
         owned = station_service.open_state(state, settings, clock, stack, lab=True)
         source = SimulatedDriveSource(clock)
         bench = await stack.enter_async_context(_bench(state, plugged, settings, bench_key, clock))
@@ -107,7 +112,7 @@ async def open_house(
         web = station_service.station_web_of(assembly, owned, clock, binding)
         console = await serve(web.app, binding)
         stack.push_async_callback(console.stop)
-        entrant = IntakePeople(owned.people).now(OPERATOR.operator_id)
+        entrant = IntakePeople(owned.people).now(operator.operator_id)
         assert entrant is not None, "the demo's operator is in its settings"  # noqa: S101 - just written
         token = secrets.token_urlsafe(24)
         made = _centre_settings((station_key, bench_key), token)
@@ -192,7 +197,9 @@ def look(device: str, clock: Clock) -> Drive:
     return hands.look(device, clock)
 
 
-def _settings(plugged: list[Plugged], clock: Clock) -> Settings:
+def _settings(
+    plugged: list[Plugged], clock: Clock, operator: Operator, *, unattended: bool
+) -> Settings:
     bays = tuple(
         Bay(BayId(one.drive.bay), *one.drive.place, _device_path(one, clock)) for one in plugged
     )
@@ -201,10 +208,10 @@ def _settings(plugged: list[Plugged], clock: Clock) -> Settings:
         station="demo",
         site="Demo site",
         bays=bays,
-        operators=(OPERATOR,),
-        rules=StationRules(unattended=True, countdown_s=COUNTDOWN_S),
+        operators=(operator,),
+        rules=StationRules(unattended=unattended, countdown_s=COUNTDOWN_S),
         bay_rules=tuple(
-            BayRule(BayId(one.drive.bay), unattended=True, policy=one.drive.policy)
+            BayRule(BayId(one.drive.bay), unattended=unattended, policy=one.drive.policy)
             for one in plugged
         ),
         records=RecordsSettings(8 * MIB),

@@ -10,8 +10,8 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nullbay.agent.intake.aliases import drive_spellings, folded, label_readings, likeness
 from nullbay.agent.intake.state import IntakeState, LotState, Stay
+from nullbay.config.aliases import drive_spellings, folded, label_readings, likeness
 from nullbay.domain.ids import InsertionId, LotRef
 from nullbay.domain.intake import ManifestRow, Scanned
 from nullbay.domain.verdict import Verdict

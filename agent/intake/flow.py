@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from nullbay.agent.intake.aliases import Match, Near, label_readings, same_drive
 from nullbay.agent.intake.pairing import WINDOW_S, Ask, microseconds_between, pair
 from nullbay.agent.intake.removal import DriveLabel, decide_removal, drive_label, named_by
 from nullbay.agent.intake.scans import AssetTag, BayScan, LabelSerial
 from nullbay.agent.intake.state import IntakeState, Stay, fold
+from nullbay.config.aliases import Match, Near, label_readings, same_drive
 from nullbay.domain.clock import Stamp
 from nullbay.domain.ids import BayId, InsertionId, LotRef
 from nullbay.domain.intake import ScanId, Scanned, StationEvent, TagBound

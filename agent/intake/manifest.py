@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nullbay.agent.intake.aliases import folded
+from nullbay.config.aliases import folded
 from nullbay.config.intake_rules import Column, column_key, manifest_columns
 from nullbay.domain.intake import ManifestRow
 from nullbay.domain.text import show

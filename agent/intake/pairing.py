@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nullbay.agent.intake.aliases import Match, Near, same_drive
 from nullbay.agent.intake.refusal import Refusal
 from nullbay.agent.intake.state import IntakeState, Stay
+from nullbay.config.aliases import Match, Near, same_drive
 from nullbay.domain.clock import Stamp
 from nullbay.domain.ids import InsertionId
 from nullbay.domain.intake import (

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nullbay.agent.intake.aliases import Match, label_readings, same_drive
 from nullbay.agent.intake.state import IntakeState, Stay
+from nullbay.config.aliases import Match, label_readings, same_drive
 from nullbay.domain.clock import Stamp
 from nullbay.domain.ids import BayId, JobId, LotRef
 from nullbay.domain.intake import RemovalScanned

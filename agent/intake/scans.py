@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from nullbay.agent.intake.aliases import LABEL_MAX, Different, folded, label_readings, same_drive
 from nullbay.agent.intake.refusal import Refusal
 from nullbay.agent.intake.state import IntakeState
+from nullbay.config.aliases import LABEL_MAX, Different, folded, label_readings, same_drive
 from nullbay.config.intake_rules import label_rules
 from nullbay.config.settings import Operator
 from nullbay.domain.ids import BayId

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
-from nullbay.agent.intake.aliases import Match, label_readings, same_drive
+from nullbay.config.aliases import Match, label_readings, same_drive
 from nullbay.domain.clock import Stamp
 from nullbay.domain.drive import DriveIdentity
 from nullbay.domain.ids import BayId, InsertionId, JobId, LotRef

@@ -84,7 +84,7 @@ def kill(site: Site, victim: str, draw: random.Random) -> str:
         idle = bool(phases) and set(phases.values()) <= DONE
         return (bool(works) or idle) and has_process
 
-    until(somebody_works)
+    until(somebody_works, site.status)
     pause(draw.random())
     busy = Counter(one for one in phases.values() if one not in DONE)
     phase = busy.most_common(1)[0][0] if busy else "idle"
@@ -112,7 +112,7 @@ def renew(site: Site) -> None:
     for bay in done:
         detach(bay.device)
     for bay in done:
-        until(lambda bay=bay: site.bay(bay.name)["state"] == "empty")
+        until(lambda bay=bay: site.bay(bay.name)["state"] == "empty", site.status)
         fill(bay.image, SECTORS)
         device = losetup_at(bay)
         assert device == bay.device

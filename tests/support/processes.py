@@ -44,11 +44,11 @@ def children(pid: int) -> tuple[Seen, ...]:
     return tuple(found)
 
 
-def until(is_it: Callable[[], bool]) -> None:
-    """Wait for something that comes."""
+def until(is_it: Callable[[], bool], instead: Callable[[], object] = lambda: "") -> None:
+    """Wait for something that comes; `instead` tells how things stand where it does not."""
     limit = time.monotonic() + SAFETY_S
     while not is_it():
-        assert time.monotonic() < limit, "it did not come"
+        assert time.monotonic() < limit, f"it did not come: {instead()}"
         time.sleep(POLL_S)
 
 

@@ -12,9 +12,9 @@ from collections import Counter
 import pytest
 
 from nullbay.agent.intake.account import account, destroy_queue
-from nullbay.agent.intake.aliases import Match, same_drive
 from nullbay.agent.intake.pairing import pair
 from nullbay.agent.intake.scans import AssetTag, BayScan, LabelSerial
+from nullbay.config.aliases import Match, same_drive
 from nullbay.domain.ids import BayId, LotRef
 from nullbay.domain.intake import NotDetected, RemovalScanned, TagBound
 from nullbay.domain.verdict import Verdict

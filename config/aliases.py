@@ -108,22 +108,37 @@ def label_readings(label: str, rules: LabelRules | None = None) -> Mapping[str, 
     return {text: how for text, how in found.items() if text}
 
 
+def drive_spellings(identity: DriveIdentity, rules: LabelRules | None = None) -> Mapping[str, str]:
+    """Every label that would name this drive: folded, and by which rule (empty: as it stands)."""
+    return spellings(
+        _text(identity.serial.raw),
+        identity.wwn,
+        show(identity.vendor.raw),
+        show(identity.model.raw),
+        rules,
+    )
+
+
+def spellings(
+    serial: str, wwn: str, vendor: str, model: str, rules: LabelRules | None = None
+) -> Mapping[str, str]:
+    """As `drive_spellings`, of a drive known by the texts of its record."""
+    return dict(_spelled(serial, wwn, vendor, model, rules or label_rules()))
+
+
 @lru_cache(maxsize=4096)
-def _spelled(identity: DriveIdentity, rules: LabelRules) -> tuple[tuple[str, str], ...]:
-    serial = folded(_text(identity.serial.raw))
-    found = {serial: ""} if serial else {}
+def _spelled(
+    serial: str, wwn: str, vendor: str, model: str, rules: LabelRules
+) -> tuple[tuple[str, str], ...]:
+    own = folded(serial)
+    found = {own: ""} if own else {}
     for rule in rules.rules:
-        if rule.side is Side.LABEL or not _holds(rule, identity):
+        if rule.side is Side.LABEL or not _holds(rule, vendor, model):
             continue
-        given = serial if rule.side is Side.SERIAL else folded(identity.wwn)
+        given = own if rule.side is Side.SERIAL else folded(wwn)
         if match := rule.form.fullmatch(given):
             found.setdefault(match["serial"], rule.rule_id)
     return tuple(found.items())
-
-
-def drive_spellings(identity: DriveIdentity, rules: LabelRules | None = None) -> Mapping[str, str]:
-    """Every label that would name this drive: folded, and by which rule (empty: as it stands)."""
-    return dict(_spelled(identity, rules or label_rules()))
 
 
 def likeness(one: str, other: str) -> str:
@@ -163,12 +178,11 @@ def _every_spelling(identity: DriveIdentity, rules: LabelRules) -> set[str]:
     return {match["serial"] for match in matches if match}
 
 
-def _holds(rule: LabelRule, identity: DriveIdentity) -> bool:
+def _holds(rule: LabelRule, vendor: str, model: str) -> bool:
     if not rule.vendors and not rule.models:
         return True
-    vendor, model = (show(part.raw).upper() for part in (identity.vendor, identity.model))
-    return any(fnmatchcase(vendor, glob) for glob in rule.vendors) or any(
-        fnmatchcase(model, glob) for glob in rule.models
+    return any(fnmatchcase(vendor.upper(), glob) for glob in rule.vendors) or any(
+        fnmatchcase(model.upper(), glob) for glob in rule.models
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nullbay.agent.intake.aliases import (
+from nullbay.config.aliases import (
     Different,
     Match,
     Near,
