@@ -18,6 +18,7 @@ from nullbay.agent.conduct import BENCH_GONE, Conductor, Stay, WipeRequest, Wipe
 from nullbay.agent.journal.store import JobRow, Journal
 from nullbay.agent.rack import WORKING, Place
 from nullbay.agent.reserve import DiskFullError, Reserve
+from nullbay.agent.settling import is_same_stay
 from nullbay.agent.turns import Turns
 from nullbay.domain.clock import Clock
 from nullbay.domain.codec import from_plain
@@ -119,6 +120,7 @@ class Attendance:
         """`may_start`: it was plugged in just now, by hand; otherwise it never starts by itself."""
         self._house, self._place, self._may_start = house, place, may_start
         self._conductor: Conductor | None = None
+        self._met: Drive | None = None
         self._stumbles = 0
         self._is_heard = False
         self._told_at = 0.0
@@ -133,6 +135,7 @@ class Attendance:
         place = self._place
         if self._conductor is not None and place.state in WORKING:
             await self._conductor.abort()
+        place.is_called_off = place.state is BayState.QUEUED
         place.is_held_back = place.is_outdated = True
         place.nudge.set()
 
@@ -169,6 +172,8 @@ class Attendance:
                 return
             await place.until(lambda: place.is_gone)
             return
+        if await self._is_another(conductor, stay):
+            return
         place.drive, place.insertion, place.refusals = stay.drive, stay.insertion_id, ()
         end = InsertionEnd.STATION_STOPPED
         try:
@@ -184,6 +189,32 @@ class Attendance:
             keep = end is InsertionEnd.STATION_STOPPED
             await conductor.leave(stay, end, scanned, keep=keep)
 
+    async def _is_another(self, conductor: Conductor, stay: Stay) -> bool:
+        """Refuse what took over the name or the place of the drive that is attended, until it goes.
+
+        The kernel gives names away again: between a pull and the listing that tells of it, the name
+        may be that of a drive in the next bay, or in this one. No word given for the drive before
+        is for that one.
+        """
+        place, found = self._place, stay.drive
+        here = found.attachment.bay == place.bay.bay_id
+        if here and (self._met is None or is_same_stay(self._met, found)):
+            self._met = found
+            return False
+        changed = Refusal("identity.changed", "another drive has its name or its place")
+        place.refusals = (changed,)
+        self._drop_consent()
+        self._is_now(BayState.REFUSED)
+        codes = (changed.code,)
+        # The bench goes on holding it for the bay that it is in.
+        await conductor.leave(stay, InsertionEnd.REFUSED, refusals=codes, keep=True)
+        await place.until(lambda: place.is_gone)
+        return True
+
+    def _drop_consent(self) -> None:
+        """Nothing is approved any more, by nobody."""
+        self._place.is_approved, self._place.approvals = False, ()
+
     async def _serve(self, conductor: Conductor, stay: Stay, open_job: JobRow | None) -> None:
         """Resume what is open, then propose and work for as long as the drive is here."""
         place = self._place
@@ -193,6 +224,8 @@ class Attendance:
             await self._consent()
             if place.is_approved and place.plan is not None and place.policy is not None:
                 await self._work(conductor, stay, self._request(stay, place.policy))
+            else:
+                self._drop_consent()
 
     async def _open_job(self, client: BenchClient, stay: Stay) -> JobRow | None:
         """The unfinished job that this very drive is known to belong to."""
@@ -238,8 +271,8 @@ class Attendance:
             self._propose()
             if place.state is BayState.COUNTDOWN:
                 if await self._counted_down():
-                    place.approvals = house.front.loaders(place)
                     place.is_approved = not house.front.reasons_to_hold()
+                    place.approvals = house.front.loaders(place) if place.is_approved else ()
             else:
                 await place.until(self._is_decided)
 
@@ -264,6 +297,7 @@ class Attendance:
         """The plan for the lot and policy of this moment, and how it may start."""
         place, front = self._place, self._house.front
         assert place.drive is not None, "a place with a drive"  # noqa: S101 - our own order of calls
+        before = (place.plan and place.plan.sha256, place.lot)
         rules, place.lot = front.rules(place), front.lot_of(place)
         place.asset_tag, place.label_serial = front.tags(place)
         place.policy, place.plan, place.refusals, place.destroy = rules.policy, None, (), False
@@ -271,6 +305,8 @@ class Attendance:
             self._is_now(BayState.REFUSED, Why("bay.no-policy"))
             return
         planned = make_plan(place.drive, rules.policy, place.lot)
+        if before != (None if isinstance(planned, Held) else planned.sha256, place.lot):
+            place.approvals = ()  # given for another plan, or another lot
         if isinstance(planned, Held):
             left = tuple(
                 Refusal(one.code, f"{one.technique}: {one.detail}") for one in planned.not_chosen
@@ -311,22 +347,28 @@ class Attendance:
         """Wait for room, run, show how it ended; stumbles are tried again, a few times."""
         place, house = self._place, self._house
         self._is_now(BayState.QUEUED)
-        place.verdict, place.work, self._is_heard = None, None, False
+        known, place.verdict = place.verdict, None
+        place.work, self._is_heard = None, False
         async with house.turns.turn(place) as admitted:
             if not admitted:
-                return
+                place.verdict = known
+                self._drop_consent()
+                called_off, place.is_called_off = place.is_called_off, False
+                if not called_off or place.is_gone or not self._has_open_job():
+                    return
             try:
                 house.reserve.take(stay.insertion_id)
             except DiskFullError:
-                place.is_approved = False  # asked again when there is room
+                place.verdict = known
+                self._drop_consent()  # asked again when there is room
                 return
             place.heard = house.clock.boottime()
             self._is_now(BayState.RUNNING)
             try:
-                result = await conductor.run(stay, request, None, self._listen)
+                result = await conductor.run(stay, request, None, self._listen, abort=not admitted)
             finally:
                 house.reserve.give_back(stay.insertion_id)
-        place.is_approved, place.approvals, place.is_held_back = False, (), False
+        self._drop_consent()
         self._tries += 1
         await self._ended(conductor, stay, request, result)
 
@@ -343,10 +385,8 @@ class Attendance:
                 BayState.CONCLUDED, *(Why(one.code, one.detail) for one in conclusion.findings)
             )
             house.front.concluded(place)
-            rules = house.front.rules(place)
-            if not conclusion.verdict.is_sanitized and rules.unattended:
-                place.is_approved = self._tries <= rules.retries and not place.is_gone
-                place.approvals = request.people if place.is_approved else ()
+            if not conclusion.verdict.is_sanitized and self._may_retry():
+                place.is_approved, place.approvals = True, request.people
             return
         if result.refusals:
             place.refusals = result.refusals
@@ -364,6 +404,18 @@ class Attendance:
         await self._pause(RETRY_FIRST_S * 2**self._stumbles)
         if not place.is_gone:
             await self._work(conductor, stay, request)
+
+    def _has_open_job(self) -> bool:
+        job = self._place.job
+        return job is not None and self._house.journal.state(job).state not in CERTIFIED
+
+    def _may_retry(self) -> bool:
+        """Whether it starts once more without being asked; never what somebody stopped."""
+        place, rules = self._place, self._house.front.rules(self._place)
+        if place.is_gone or place.is_held_back or place.plan is None or place.policy is None:
+            return False
+        asks_nobody = rules.unattended and place.policy.unattended
+        return asks_nobody and not place.plan.two_person_approval and self._tries <= rules.retries
 
     def _listen(self, message: p.FromDrive) -> None:
         """A word of the drive process; what it says is shown once a second."""

@@ -81,6 +81,11 @@ class Certifier:
         self._records, self._draw, self._render, self._fault = records, draw, render, fault
 
     @property
+    def station_name(self) -> str:
+        """The station that its records and its ledger speak for."""
+        return self._station.name
+
+    @property
     def station_public_key_pem(self) -> bytes:
         """The key that its records are checked with."""
         return self._station.station_key.public_key_pem

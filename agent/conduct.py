@@ -185,14 +185,22 @@ class Conductor:
         return Stay(insertion, held)
 
     async def run(
-        self, stay: Stay, request: WipeRequest, out: Path | None, listener: Listener
+        self,
+        stay: Stay,
+        request: WipeRequest,
+        out: Path | None,
+        listener: Listener,
+        *,
+        abort: bool = False,
     ) -> WipeResult:
         """One request for a drive that was taken, to its record; the stay goes on afterwards.
+
+        `abort`: an open job of it is concluded as stopped by an operator, and nothing is worked on.
 
         Raises WrongConfirmationError. Where the bench goes away meanwhile, the job stays open with
         the code bench.gone: connect anew, take the drive again and run the same request.
         """
-        self._abort_asked = False
+        self._abort_asked = abort
         require_confirmed(stay.drive, request.confirm)
         return await self._run(stay, request, out, listener)
 

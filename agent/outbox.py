@@ -1,4 +1,4 @@
-"""The outbox: delivers ledger entries, evidence and records to the centre, in order, for ever.
+"""The outbox: delivers entries, evidence, records and lot documents to the centre, in order.
 
 Only the centre's signed receipt makes a record Delivered. What failed is tried again with a delay
 that doubles up to ten minutes and is never given up; the same bytes under the same digest make
@@ -134,7 +134,7 @@ class Deliverer:
         except NullbayError as error:
             return self._again(Standing.FORGED, str(error)[:200])
         except OSError as error:
-            return self._again(Standing.REFUSED, f"{waiting.job_id}: {error.strerror}")
+            return self._again(Standing.REFUSED, f"{waiting.name}: {error.strerror}")
 
     async def _deliver(self, waiting: Waiting) -> _Step:
         if not waiting.entry_is_there:
@@ -148,6 +148,8 @@ class Deliverer:
                 return step
             self._outbox.entry_received(waiting, answer.body)
             return self._went_well()
+        if waiting.has_document:
+            return await self._deliver_document(waiting)
         assert waiting.job_id is not None, "a done row is not waiting"  # noqa: S101 - our own rows
         bundle_path, archive_path = self._files(waiting.job_id)
         bundle = bundle_path.read_bytes()
@@ -166,6 +168,18 @@ class Deliverer:
         self._outbox.record_received(waiting, answer.body)
         return self._went_well()
 
+    async def _deliver_document(self, waiting: Waiting) -> _Step:
+        document = self._outbox.document(waiting)
+        digest = hashlib.sha256(document).hexdigest()
+        answer = await self._post.put(f"/v1/documents/{digest}", document)
+        if answer.status not in {200, 201}:
+            return self._refused(waiting, answer)
+        receipt = delivery.read_receipt(answer.body, self._key)
+        if (step := self._doubt(receipt, digest)) is not None:
+            return step
+        self._outbox.document_received(waiting, answer.body)
+        return self._went_well()
+
     def _went_well(self) -> _Step:
         self._failures = 0
         self._told()
@@ -182,7 +196,7 @@ class Deliverer:
         return None
 
     def _refused(self, waiting: Waiting, answer: Answer) -> _Step:
-        """A status other than success: later, or never for a record that is not wanted."""
+        """A status other than success: later, or never for what is not wanted beside an entry."""
         what = f"{answer.code or 'HTTP'} {answer.status}"
         if answer.code == "ledger.gap" and answer.wanted and answer.wanted < waiting.entry.sequence:
             # the centre was set back to an older copy: it gets everything from there again
@@ -192,7 +206,7 @@ class Deliverer:
             return self._again(Standing.UNREACHABLE, what)
         is_about_us = answer.status in {401, 403, 404}
         if waiting.entry_is_there and not is_about_us:
-            self._outbox.record_refused(waiting, what)
+            self._outbox.refused(waiting, what)
             self._told()
             return _Step(Standing.DELIVERING, "", 0.0)
         delay_s = self._again(Standing.REFUSED, what).delay_s if is_about_us else REFUSED_DELAY_S

@@ -55,7 +55,8 @@ class Place:
     """One bay and what is in it. `until_s` and `heard` are moments of boot time, in seconds.
 
     `is_new`: plugged in by hand while the station looked. `is_held_back`: somebody stopped its
-    countdown. `is_outdated`: its lot changed, plan again. `written_bytes` and `errors` count up for
+    countdown. `is_outdated`: its lot changed, plan again. `is_called_off`: aborted before its
+    turn came. `written_bytes` and `errors` count up for
     the bay as long as the station runs.
     """
 
@@ -84,6 +85,7 @@ class Place:
     is_approved: bool = False
     is_held_back: bool = False
     is_outdated: bool = False
+    is_called_off: bool = False
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
     written_bytes: int = 0
     errors: int = 0

@@ -34,6 +34,7 @@ from nullbay.agent.intake.state import IntakeState, LotState, Stay, fold, fold_a
 from nullbay.agent.journal.stays import Stays
 from nullbay.agent.rack import Place
 from nullbay.certs.ledger import InsertionClosed
+from nullbay.certs.lot_document import LotDocument, LotEvent, note_of
 from nullbay.config.aliases import is_bridged
 from nullbay.config.settings import Settings
 from nullbay.domain.clock import Clock
@@ -104,13 +105,13 @@ class Reception:
     def open_lot(self, lot: Lot, bays: Collection[BayId], by: Person) -> LotCard:
         """Make it active."""
         event = decide_open(self._state, lot, bays, self._bays, by, self._clock.now())
-        self._take(_allowed(event))
+        self._tell(_allowed(event))
         return self._card(self._state.lots[lot.reference])
 
     def close_lot(self, reference: str, by: Person) -> LotCard:
         """It takes no more drives."""
         event = _allowed(decide_close(self._state, reference, by, self._clock.now()))
-        self._take(event)
+        self._tell(event)
         return self._card(self._state.lots[event.reference])
 
     def take_manifest(self, reference: str, name: str, data: bytes, by: Person) -> ManifestReport:
@@ -119,7 +120,7 @@ class Reception:
         told = tuple(one.told() for one in (*manifest.problems, *manifest.warnings))
         if not manifest.problems:
             now = self._clock.now()
-            self._take(_allowed(decide_manifest(self._state, reference, manifest, by, now)))
+            self._tell(_allowed(decide_manifest(self._state, reference, manifest, by, now)))
         elif self.lot(reference) is None:
             raise DeskError("desk.unknown", "no such lot", next_step="Open it first")
         return ManifestReport(
@@ -153,7 +154,8 @@ class Reception:
                 at=self._clock.now(),
             )
         )
-        if place.verdict is not None and place.job is not None:  # finished here before
+        # Finished here before; where one that was plugged in anew has been since, nobody knows.
+        if place.verdict is not None and place.job is not None and not place.is_new:
             now = self._clock.now()
             self._take(WorkEnded(insertion, place.job, place.verdict, now))
         bound = pair(self._state, self._clock.now()).events
@@ -172,13 +174,19 @@ class Reception:
             self._take(WorkEnded(place.insertion, place.job, place.verdict, now))
 
     def departed(self, place: Place) -> str:
-        """Its stay is over; the label it was scanned out with, if it was."""
+        """Its stay is over; the label it was scanned out with, if it was.
+
+        A drive that leaves without a job has no record: its closing bears what it was scanned in
+        with, so that whoever has the manifest knows which line came.
+        """
         stay = self._stay(place.insertion)
         if stay is None:
             return ""
         end = InsertionEnd.REMOVED if place.is_gone else InsertionEnd.STATION_STOPPED
         self._take(InsertionEnded(stay.insertion, end, self._clock.now()))
-        return stay.label_serial if stay.scanned_out else ""
+        if stay.scanned_out or stay.job is None:
+            return stay.label_serial or ("" if stay.job else stay.asset_tag)
+        return ""
 
     def tags(self, insertion: InsertionId | None) -> tuple[str, str]:
         """Asset tag and label serial of a stay."""
@@ -259,6 +267,14 @@ class Reception:
         """The journal first: what a crash forgets was never said."""
         self._stays.happened(events)
         self._fold(events)
+
+    def _tell(self, event: LotEvent) -> None:
+        """As `_take`, with the ledger entry that binds it and the document for the centre."""
+        document = LotDocument(self._certifier.station_name, event)
+        data = document.encode()
+        entry = self._certifier.entry_of(note_of(document, data))
+        self._stays.happened_with_entry(event, entry, document=data)
+        self._fold((event,))
 
     def _fold(self, events: Iterable[StationEvent]) -> None:
         for event in events:

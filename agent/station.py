@@ -404,11 +404,11 @@ class Station:
         deliverer = self._deliverer
         if deliverer and deliverer.standing not in {Standing.IDLE, Standing.DELIVERING}:
             found.append(Why(deliverer.standing.value, deliverer.detail))
-        found += [Why("centre.refused", f"{job}: {code}") for job, code in self._refused]
+        found += [Why("centre.refused", f"{name}: {code}") for name, code in self._refused]
         return tuple(found)
 
     @property
-    def _refused(self) -> tuple[tuple[JobId, str], ...]:
+    def _refused(self) -> tuple[tuple[str, str], ...]:
         return self._outbox.state().refused[:20]
 
     @property

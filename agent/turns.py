@@ -46,18 +46,18 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, place: Place) -> AsyncIterator[bool]:
-        """Wait for the turn of a place; False where its drive went away before."""
+        """Wait for the turn of a place; False where its drive went away before, or it was called off."""
         bay = place.bay.bay_id
         self._waiting[bay] = (place, self._clock.boottime())
         try:
-            while not (place.is_gone or self._may_start(place)):
+            while not (_is_over(place) or self._may_start(place)):
                 with suppress(TimeoutError):
                     async with self._clock.timeout(ASK_EVERY_S):
                         place.nudge.clear()
                         await place.nudge.wait()
         finally:
             del self._waiting[bay]
-        if place.is_gone:
+        if _is_over(place):
             yield False
             return
         self._running[bay] = place
@@ -93,6 +93,10 @@ class Turns:
             place.why = why
             self._told(place)
         return bay in decision.start
+
+
+def _is_over(place: Place) -> bool:
+    return place.is_gone or place.is_called_off
 
 
 def _path(drive: Drive) -> str:

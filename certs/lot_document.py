@@ -15,11 +15,9 @@ from typing import TypeAlias, cast
 from nullbay.certs.ledger import StationEvent
 from nullbay.certs.strictjson import read_json
 from nullbay.domain.canonical import canonical_json
-from nullbay.domain.clock import Stamp
 from nullbay.domain.codec import from_plain, to_plain
 from nullbay.domain.errors import MalformedError, TooLargeError, UnknownSchemaError
 from nullbay.domain.intake import LotClosed, LotOpened, ManifestRow, ManifestTaken
-from nullbay.domain.lot import Person
 
 DOCUMENT_SCHEMA = "nullbay.lot-document/1"
 NOTE_SCHEMA = "nullbay.lot-note/1"
@@ -46,7 +44,8 @@ class LotDocument:
     @property
     def reference(self) -> str:
         """The lot's."""
-        return self.event.lot.reference if isinstance(self.event, LotOpened) else self.event.reference
+        event = self.event
+        return event.lot.reference if isinstance(event, LotOpened) else event.reference
 
     @property
     def manifest_sha256(self) -> str:
@@ -141,8 +140,3 @@ def _require_row(row: ManifestRow) -> None:
         raise MalformedError(f"a manifest's cell has at most {TEXT_MAX} characters")
     if not row.serial and not row.asset_tag:
         raise MalformedError("a manifest's row names no drive")
-
-
-def by_and_at(document: LotDocument) -> tuple[Person, Stamp]:
-    """Who did it, and when."""
-    return document.event.by, document.event.at

@@ -32,10 +32,10 @@ def approve(arguments: Any) -> int:
 
 def abort(arguments: Any) -> int:
     """Conclude a job now."""
-    return _ask(arguments, "abort", {})
+    return _ask(arguments, "abort", None)
 
 
-def _ask(arguments: Any, what: str, body: dict[str, str]) -> int:
+def _ask(arguments: Any, what: str, body: dict[str, str] | None) -> int:
     """POST; the answer is printed. 40 where the station refuses."""
     which = urllib.parse.quote(arguments.id, safe="")
     url = f"{arguments.url.rstrip('/')}/v1/jobs/{which}/{what}"
@@ -43,11 +43,9 @@ def _ask(arguments: Any, what: str, body: dict[str, str]) -> int:
         raise StationAwayError(f"{arguments.url} is no address of a station")
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
         url,
-        data=json.dumps(body).encode(),
-        headers={
-            "Authorization": f"Bearer {_token(arguments.token_file)}",
-            "Content-Type": "application/json",
-        },
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {_token(arguments.token_file)}"}
+        | ({} if body is None else {"Content-Type": "application/json"}),
         method="POST",
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,8 +1,8 @@
 """The journal's outbox: what the centre has not acknowledged yet, in the order of the ledger.
 
 A row is written with its ledger entry in one transaction (`store.Journal.happened_with_entry`). It
-is done when the centre's receipt for the entry is kept here and, where a record belongs to it, the
-one for the record too, or the centre's refusal of it.
+is done when the centre's receipt for the entry is kept here and, where a record or a document
+belongs to it, the one for that too, or the centre's refusal of it.
 """
 
 from __future__ import annotations
@@ -19,28 +19,38 @@ from nullbay.domain.ids import JobId
 from nullbay.domain.job import Delivered, JobState
 
 _WAITING = (
-    "SELECT outbox.sequence, previous, body, sha256, envelope, job_id, entry_receipt IS NOT NULL"
+    "SELECT outbox.sequence, previous, body, sha256, envelope, job_id, entry_receipt IS NOT NULL,"
+    " document IS NOT NULL"
     " FROM outbox JOIN ledger USING (sequence) WHERE delivered_at IS NULL"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One ledger entry on its way, and the job whose record goes with it."""
+    """One ledger entry on its way, and the job whose record or the document that goes with it."""
 
     entry: LedgerEntry
     job_id: JobId | None
     entry_is_there: bool
+    has_document: bool
+
+    @property
+    def name(self) -> str:
+        """What a person calls that which goes with the entry."""
+        return self.job_id or f"lot document of entry {self.entry.sequence}"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """How many entries wait, since when, and when the last one was acknowledged."""
+    """How many entries wait, since when, and when the last one was acknowledged.
+
+    `refused` names jobs and documents, each with the centre's code.
+    """
 
     waiting: int
     oldest: Stamp | None
     last_delivery: Stamp | None
-    refused: tuple[tuple[JobId, str], ...]
+    refused: tuple[tuple[str, str], ...]
 
 
 class Outbox:
@@ -53,11 +63,16 @@ class Outbox:
     def next(self) -> Waiting | None:
         """The oldest entry that is not acknowledged; None when the centre has everything."""
         row = self._journal.db.execute(f"{_WAITING} ORDER BY outbox.sequence LIMIT 1").fetchone()
-        return Waiting(LedgerEntry(*row[:5]), row[5], bool(row[6])) if row else None
+        return Waiting(LedgerEntry(*row[:5]), row[5], bool(row[6]), bool(row[7])) if row else None
+
+    def document(self, waiting: Waiting) -> bytes:
+        """The document that goes with an entry, byte for byte as the entry names it."""
+        asked = "SELECT document FROM outbox WHERE sequence = ?"
+        return bytes(self._journal.db.execute(asked, (waiting.entry.sequence,)).fetchone()[0])
 
     def entry_received(self, waiting: Waiting, receipt: bytes) -> None:
-        """The centre has the entry; where no record goes with it, the row is done."""
-        done = None if waiting.job_id else self._journal.stamp()
+        """The centre has the entry; where nothing goes with it, the row is done."""
+        done = None if waiting.job_id or waiting.has_document else self._journal.stamp()
         with self._journal.transaction():
             self._journal.db.execute(
                 "UPDATE outbox SET entry_receipt = ?, delivered_at = ? WHERE sequence = ?",
@@ -77,8 +92,20 @@ class Outbox:
         if self._journal.state(job).state is JobState.CERTIFIED:
             self._journal.happened(job, Delivered(hashlib.sha256(receipt).hexdigest()))
 
-    def record_refused(self, waiting: Waiting, code: str) -> None:
-        """The centre will not have this record, whatever is tried: kept and shown, not repeated."""
+    def document_received(self, waiting: Waiting, receipt: bytes) -> None:
+        """The centre has the document."""
+        with self._journal.transaction():
+            self._journal.db.execute(
+                "UPDATE outbox SET document_receipt = ?, refused = NULL, delivered_at = ?"
+                " WHERE sequence = ?",
+                (receipt, self._journal.stamp(), waiting.entry.sequence),
+            )
+
+    def refused(self, waiting: Waiting, code: str) -> None:
+        """The centre will not have what goes with this entry, whatever is tried.
+
+        It is kept and shown, and not repeated.
+        """
         with self._journal.transaction():
             self._journal.db.execute(
                 "UPDATE outbox SET refused = ?, delivered_at = ? WHERE sequence = ?",
@@ -89,13 +116,13 @@ class Outbox:
         """The centre lost what it had from this entry on: all of it waits again."""
         with self._journal.transaction():
             self._journal.db.execute(
-                "UPDATE outbox SET entry_receipt = NULL, record_receipt = NULL, delivered_at = NULL"
-                " WHERE sequence >= ?",
+                "UPDATE outbox SET entry_receipt = NULL, record_receipt = NULL,"
+                " document_receipt = NULL, delivered_at = NULL WHERE sequence >= ?",
                 (sequence,),
             )
 
     def retry_refused(self) -> int:
-        """Put refused records back into the queue; how many."""
+        """Put refused records and documents back into the queue; how many."""
         with self._journal.transaction():
             done = self._journal.db.execute(
                 "UPDATE outbox SET refused = NULL, delivered_at = NULL WHERE refused IS NOT NULL"
@@ -115,11 +142,12 @@ class Outbox:
             " AND delivered_at IS NOT NULL ORDER BY sequence DESC LIMIT 1"
         ).fetchone()
         refused = db.execute(
-            "SELECT job_id, refused FROM outbox WHERE refused IS NOT NULL ORDER BY sequence"
+            "SELECT COALESCE(job_id, 'lot document of entry ' || sequence), refused FROM outbox"
+            " WHERE refused IS NOT NULL ORDER BY sequence"
         ).fetchall()
         return OutboxState(
             waiting,
             from_plain(Stamp, json.loads(oldest[0])["at"]) if oldest else None,
             from_plain(Stamp, json.loads(last[0])) if last else None,
-            tuple((JobId(job), code) for job, code in refused),
+            tuple((name, code) for name, code in refused),
         )

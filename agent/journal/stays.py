@@ -67,8 +67,10 @@ class Stays:
         self,
         event: StationEvent,
         make: Callable[[ledger.LedgerEntry | None], ledger.LedgerEntry],
+        *,
+        document: bytes | None = None,
     ) -> None:
-        """One station event and one ledger entry, both or none."""
+        """One station event and one ledger entry with the document it names, all or none."""
 
         def both(
             last: ledger.LedgerEntry | None,
@@ -76,7 +78,7 @@ class Stays:
             self._append(event)
             return make(last), None
 
-        self._journal.happened_with_entry(None, both)
+        self._journal.happened_with_entry(None, both, document=document)
 
     def events(self) -> Iterator[StationEvent]:
         """Every station event in order. Raises UnknownSchemaError for one of a newer nullbay."""

@@ -146,12 +146,14 @@ class Journal:
         make: Callable[[LedgerEntry | None], tuple[LedgerEntry, JobEvent | None]],
         *,
         closes: str | None = None,
+        document: bytes | None = None,
     ) -> LedgerEntry:
         """Append one ledger entry and, with it or not at all, a job's event or a stay's closing.
 
         `make` gets the last entry and runs inside the transaction, so no other process can
         put an entry in between; what it writes to disk must be durable when it returns. The entry
-        goes into the outbox in the same transaction, a job's record with the one that concludes it.
+        goes into the outbox in the same transaction, a job's record with the one that concludes
+        it, a `document` with the one that names it.
         """
         with self.transaction():
             entry, event = make(self.last_entry())
@@ -162,7 +164,8 @@ class Journal:
             )
             record = job if isinstance(event, Certified) else None
             self._db.execute(
-                "INSERT INTO outbox (sequence, job_id) VALUES (?, ?)", (entry.sequence, record)
+                "INSERT INTO outbox (sequence, job_id, document) VALUES (?, ?, ?)",
+                (entry.sequence, record, document),
             )
             if job is not None and event is not None:
                 self._add_event(job, event)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, not_, select, update
 
+from nullbay.certs import lot_document
 from nullbay.certs.ledger import (
     InsertionClosed,
     JobConcluded,
@@ -17,6 +18,7 @@ from nullbay.certs.ledger import (
 from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Stamp
 from nullbay.domain.text import show
+from nullbay.server.db.lots import names_document
 from nullbay.server.db.tables import (
     DIGEST_CHARACTERS,
     ID_CHARACTERS,
@@ -50,6 +52,8 @@ def insert_entry(
             _insertion_closed(connection, name, given.sequence, body.at, body.event)
         case StationEvent():
             subject = body.event.code
+            if (note := lot_document.named_by(body.event)) is not None:
+                names_document(connection, name, given.sequence, body.event.code, note)
     connection.execute(
         insert(entry).values(
             station=name,

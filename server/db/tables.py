@@ -288,10 +288,30 @@ finding = Table(
     Index(None, "station", "code"),
 )
 
+lot_document = Table(
+    # What ledgers name of lots; body and receipt as soon as the document is here.
+    "lot_document",
+    METADATA,
+    _of_station(primary_key=True),
+    _digest("sha256", primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("code", String(32), nullable=False),
+    _text("lot"),
+    _text("lot_key"),
+    _digest("manifest_sha256"),
+    _text("customer"),
+    Column("body", LargeBinary, nullable=True),
+    Column("received", StampText, nullable=True),
+    Column("receipt", LargeBinary, nullable=True),
+    Index(None, "lot_key"),
+)
+
 manifest_line = Table(
+    # `station` gave it; empty where a person did, at the centre.
     "manifest_line",
     METADATA,
     Column("lot_key", String(TEXT_CHARACTERS), primary_key=True),
+    _id("station", primary_key=True),
     Column("line", Integer, primary_key=True, autoincrement=False),
     _text("lot"),
     _text("serial"),

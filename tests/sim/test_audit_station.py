@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nullbay.agent.desk import Approval, DeskError
+from nullbay.agent.reserve import DiskFullError, Reserve
 from nullbay.config.services import AdmissionSettings, BayRule
 from nullbay.domain.drive import Drive
 from nullbay.domain.ids import BayId, LotRef, PolicyId
@@ -123,9 +124,7 @@ def test_an_approval_is_not_for_a_drive_that_took_the_place_of_the_one_it_was_gi
         bench.bench.fate.dead = True
         await bench.bench.die(with_drive_processes=True)
         assert shown.insertion
-        await station.approve(
-            shown.insertion, Approval(shown.plan_sha256, shown.confirm), OPERATOR
-        )
+        await station.approve(shown.insertion, Approval(shown.plan_sha256, shown.confirm), OPERATOR)
         await bench.clock.sleep(1)
         # swapped before a listing tells of it
         path = bench.path("A1")
@@ -152,8 +151,10 @@ def test_a_drive_in_another_bay_is_not_held_under_a_name_that_it_took_over(
 
         def renamed(drive_: Drive) -> str:
             there = drive_.attachment.device_path
-            return str(bench.path("A2")) if there == hands.device_path(bench.path("A1")) else real(
-                drive_
+            return (
+                str(bench.path("A2"))
+                if there == hands.device_path(bench.path("A1"))
+                else real(drive_)
             )
 
         bench._device = renamed  # type: ignore[method-assign]
@@ -211,22 +212,26 @@ def test_what_was_finished_before_and_plugged_in_again_gets_no_label(tmp_path: P
     play(tmp_path, day)
 
 
-def test_consent_that_found_no_room_is_given_anew_by_all_who_give_it(tmp_path: Path) -> None:
+def _no_room(*_: object) -> None:
+    msg = "no room"
+    raise DiskFullError(msg)
+
+
+def test_consent_that_found_no_room_is_given_anew_by_all_who_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy = replace(shipped("nist-clear"), policy_id=PolicyId("two/1"), two_person_approval=True)
 
     async def day(bench: Bench) -> None:
-        station = await bench.start()
+        await bench.start()
         bench.insert("A1")
         await bench.until("A1", BayState.PLANNED)
         await bench.approve("A1")
-        reserve = station._parts.reserve
-        has_room, reserve.has_room = reserve.has_room, lambda: True  # type: ignore[method-assign]
-        kept, reserve._needed = reserve._needed, lambda: 2**60  # type: ignore[attr-defined]
-        assert has_room
-        await bench.approve("A1", SECOND)
-        await bench.clock.sleep(60)
+        with monkeypatch.context() as patched:  # full between the question and the answer
+            patched.setattr(Reserve, "take", _no_room)
+            await bench.approve("A1", SECOND)
+            await bench.clock.sleep(60)
         assert "job-started" not in bench.kinds()
-        reserve._needed = kept  # type: ignore[attr-defined]
         await bench.approve("A1")
         await bench.clock.sleep(60)
         assert "job-started" not in bench.kinds()

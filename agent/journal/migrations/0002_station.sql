@@ -31,6 +31,8 @@ CREATE TABLE outbox (
     job_id         TEXT,
     entry_receipt  BLOB,
     record_receipt BLOB,
+    document       BLOB,
+    document_receipt BLOB,
     refused        TEXT,
     delivered_at   TEXT
 ) STRICT;

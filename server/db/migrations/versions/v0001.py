@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "manifest_line",
         sa.Column("lot_key", sa.String(length=400), nullable=False),
+        sa.Column("station", sa.String(length=128), nullable=False),
         sa.Column("line", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("lot", sa.String(length=400), nullable=False),
         sa.Column("serial", sa.String(length=400), nullable=False),
@@ -21,7 +22,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(length=400), nullable=False),
         sa.Column("received", sa.String(160), nullable=False),
         sa.Column("received_by", sa.String(length=128), nullable=False),
-        sa.PrimaryKeyConstraint("lot_key", "line", name=op.f("pk_manifest_line")),
+        sa.PrimaryKeyConstraint("lot_key", "station", "line", name=op.f("pk_manifest_line")),
     )
     op.create_table(
         "record_file",
@@ -141,6 +142,25 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_job_station_insertion"), "job", ["station", "insertion"], unique=False)
     op.create_index(op.f("ix_job_unsettled"), "job", ["unsettled"], unique=False)
+    op.create_table(
+        "lot_document",
+        sa.Column("station", sa.String(length=128), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("code", sa.String(length=32), nullable=False),
+        sa.Column("lot", sa.String(length=400), nullable=False),
+        sa.Column("lot_key", sa.String(length=400), nullable=False),
+        sa.Column("manifest_sha256", sa.String(length=64), nullable=False),
+        sa.Column("customer", sa.String(length=400), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("received", sa.String(160), nullable=True),
+        sa.Column("receipt", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["station"], ["station.station"], name=op.f("fk_lot_document_station")
+        ),
+        sa.PrimaryKeyConstraint("station", "sha256", name=op.f("pk_lot_document")),
+    )
+    op.create_index(op.f("ix_lot_document_lot_key"), "lot_document", ["lot_key"], unique=False)
     op.create_table(
         "record",
         sa.Column(
