@@ -153,8 +153,8 @@ async def engine(device: str) -> AsyncIterator[Engine]:
         yield Engine(process, made)
         await process.channel.send(p.Close())
         async with asyncio.timeout(LETS_GO_S):
-            while not process.ended():  # noqa: ASYNC110 - the kernel tells of a child by asking
+            while not process.is_gone():  # noqa: ASYNC110 - the kernel tells of a child by asking
                 await asyncio.sleep(0.01)
     finally:
-        if not process.ended():
+        if not process.is_gone():
             process.kill()

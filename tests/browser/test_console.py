@@ -80,7 +80,13 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def test_an_operators_whole_way_with_a_drive(page: Page, bench: FakeBench) -> None:
     whole_way(page, bench, "L-2026-014")
-    assert [name for name, *_ in bench.desk.asked] == ["open_lot", "scan", "approve", "scan", "scan"]
+    assert [name for name, *_ in bench.desk.asked] == [
+        "open_lot",
+        "scan",
+        "approve",
+        "scan",
+        "scan",
+    ]
 
 
 def enter(page: Page, bench: FakeBench) -> None:

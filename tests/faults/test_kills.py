@@ -112,7 +112,7 @@ def renew(site: Site) -> None:
     for bay in done:
         detach(bay.device)
     for bay in done:
-        until(lambda bay=bay: site.bay(bay.name)["state"] == "empty", site.status)
+        site.until_bay(bay.name, "empty")
         fill(bay.image, SECTORS)
         device = losetup_at(bay)
         assert device == bay.device
@@ -143,9 +143,9 @@ def test_twenty_kills_of_each_and_everything_adds_up(
     assert all(sum(n for (who, _), n in table.items() if who == one) >= KILLS for one in VICTIMS)
     clean = {bay.name: is_clean(bay.image) for bay in site.bays}
     said = {bay.name: site.bay(bay.name) for bay in site.bays}
-    for bay, shown in said.items():
+    for name, shown in said.items():
         if shown["verdict"] in {"SANITIZED", "SANITIZED_WITH_EXCEPTIONS"}:
-            assert clean[bay], f"{bay} is called {shown['verdict']} and is not"
+            assert clean[name], f"{name} is called {shown['verdict']} and is not"
     for bay in site.bays:
         detach(bay.device)
     until(lambda: all(site.bay(bay.name)["state"] == "empty" for bay in site.bays))
@@ -174,10 +174,10 @@ def check_ledger(site: Site) -> int:
     """The chain, its jobs and its insertions; every record authentic. How many jobs concluded."""
     assert site.agent.stop() == 0
     state = site.folder / "agent"
-    keys = [
+    keys = tuple(
         PublicKey.from_pem((site.folder / "etc" / f"{name}.pub.pem").read_bytes())
         for name in ("station", "bench")
-    ]
+    )
     journal = Journal(state, SystemClock())
     try:
         entries = list(journal.ledger())

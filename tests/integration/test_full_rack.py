@@ -66,8 +66,7 @@ def site(tmp_path: Path, ward: Path) -> Iterator[Site]:
 
 def test_one_drive_stops_and_twenty_three_conclude(site: Site, ward: Path) -> None:
     for name in (SICK, *(f"A{number}" for number in range(1, BAYS))):
-        until(lambda name=name: site.bay(name)["state"] == "present")
-        assert site.approve(site.bay(name))
+        assert site.approve(site.until_bay(name, "present"))
     until(lambda: (site.bay(SICK)["work"] or {}).get("phase") == "write")
     subprocess.run(["fsfreeze", "--freeze", str(ward)], check=True)
     others = [f"A{number}" for number in range(1, BAYS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def play(
     day: Callable[[Bench], Awaitable[None]],
     *,
     drives: int = 1,
-    more: dict[str, object] | None = None,
+    more: Mapping[str, object] | None = None,
     **given: object,
 ) -> None:
     """One day of a station; `more` is what its drives have in common."""
@@ -155,7 +155,7 @@ def test_a_drive_pulled_halfway_goes_on_by_itself_when_it_is_back(tmp_path: Path
         bench.insert("A1")
         await bench.until("A1", BayState.PLANNED)
         await bench.approve("A1")
-        await bench.when(lambda: bool((w := bench.status("A1").work) and w.done_bytes), "A1")
+        await bench.until_working("A1")
         bench.pull("A1")
         await bench.until("A1", BayState.EMPTY)
         bench.insert("A1")
@@ -209,9 +209,7 @@ def test_two_bays_work_at_once_and_an_abort_concerns_one(tmp_path: Path) -> None
             await bench.until(bay, BayState.PLANNED)
             await bench.approve(bay)
         for bay in ("A1", "A2"):
-            await bench.when(
-                lambda bay=bay: bool((w := bench.status(bay).work) and w.done_bytes), bay
-            )
+            await bench.until_working(bay)
         job = bench.status("A1").job
         assert job
         await station.abort(job, OPERATOR)
@@ -229,7 +227,7 @@ def test_the_agent_stops_and_the_bench_goes_on(tmp_path: Path) -> None:
         bench.insert("A1")
         await bench.until("A1", BayState.PLANNED)
         await bench.approve("A1")
-        await bench.when(lambda: bool((w := bench.status("A1").work) and w.done_bytes), "A1")
+        await bench.until_working("A1")
         job = bench.status("A1").job
         await bench.stop()
         await bench.clock.sleep(3.0)
@@ -248,7 +246,7 @@ def test_the_bench_dies_and_the_job_resumes_on_the_next_one(tmp_path: Path) -> N
         bench.insert("A1")
         await bench.until("A1", BayState.PLANNED)
         await bench.approve("A1")
-        await bench.when(lambda: bool((w := bench.status("A1").work) and w.done_bytes), "A1")
+        await bench.until_working("A1")
         bench.bench.fate.dead = True
         await bench.bench.die(with_drive_processes=True)
         await bench.clock.sleep(20)
@@ -435,9 +433,7 @@ def test_drives_without_a_name_each_go_on_with_their_own_job(tmp_path: Path) -> 
             await bench.until(bay, BayState.PLANNED)
             await bench.approve(bay)
         for bay in ("A1", "A2", "A3"):
-            await bench.when(
-                lambda bay=bay: bool((w := bench.status(bay).work) and w.done_bytes), bay
-            )
+            await bench.until_working(bay)
         jobs = {bay: bench.status(bay).job for bay in ("A1", "A2", "A3")}
         assert len(set(jobs.values())) == 3
         await bench.stop()

@@ -190,6 +190,11 @@ class Site:
         until(answered)
         return found
 
+    def until_bay(self, name: str, *states: str) -> dict[str, Any]:
+        """Wait until a bay stands like that."""
+        until(lambda: self.bay(name)["state"] in states, self.status)
+        return self.bay(name)
+
     def approve(self, bay: dict[str, Any]) -> bool:
         """Consent to what a bay shows."""
         body = {"plan_sha256": bay["plan_sha256"], "confirm": bay["confirm"]}

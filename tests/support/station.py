@@ -104,11 +104,9 @@ class Bench:
         assert self.rack.signers
 
         def resolve(name: str) -> Policy | None:
-            found = [one for one in self.rack.policies.values() if one.policy_id == name]
-            named = [
-                one for one in self.rack.policies.values() if one.policy_id.startswith(name + "/")
-            ]
-            return (found or named or [None])[-1]
+            known = self.rack.policies.values()
+            found = [one for one in known if one.policy_id.partition("/")[0] == name]
+            return found[-1] if found else None
 
         self.assembly = Assembly(
             Owned(
@@ -181,6 +179,15 @@ class Bench:
             assert self.clock.boottime() < until, self.status(bay)
             await self.clock.sleep(0.05)
         return self.status(bay)
+
+    async def until_working(self, bay: str) -> None:
+        """Wait until something of its drive is written."""
+
+        def is_working() -> bool:
+            work = self.status(bay).work
+            return work is not None and work.done_bytes > 0
+
+        await self.when(is_working, bay)
 
     async def approve(self, bay: str, by: Person = OPERATOR) -> None:
         """Consent to what the screen shows."""
