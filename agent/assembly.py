@@ -30,6 +30,7 @@ from nullbay.agent.reception import Reception
 from nullbay.agent.reserve import Reserve
 from nullbay.agent.station import Identity, Parts, Station
 from nullbay.agent.supervisor import Supervisor
+from nullbay.agent.sweep import Call as CheckCall
 from nullbay.agent.sweep import Sweeper
 from nullbay.agent.turns import Turns
 from nullbay.certs import ledger, pdf
@@ -37,6 +38,7 @@ from nullbay.certs.keys import PublicKey
 from nullbay.config.settings import Settings
 from nullbay.domain.clock import Clock
 from nullbay.domain.drive import Drive
+from nullbay.domain.errors import NullbayError
 from nullbay.domain.ids import BayId, PolicyId
 from nullbay.domain.policy import Policy
 from nullbay.domain.ports import DriveSource, Signer
@@ -67,7 +69,7 @@ class Outside:
     source: DriveSource
     connect: Callable[[], Awaitable[BenchClient]]
     pressure: Callable[[], Pressure]
-    route: Callable[[Drive], Route]
+    route: Callable[[Drive], Route | None]
     unmapped: Callable[[], frozenset[BayId]]
     problems: Callable[[], tuple[Why, ...]]
     crashed: Callable[[Place, Exception], None]
@@ -77,6 +79,7 @@ class Outside:
     draw: Callable[[int], bytes] = secrets.token_bytes
     render: Render = pdf.render
     call: Call = asyncio.to_thread
+    check_call: CheckCall = asyncio.to_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,12 @@ class Owned:
     policies: Mapping[PolicyId, Policy]
     resolve: Callable[[str], Policy | None]
     build: Build
+
+
+class SourceEndedError(NullbayError):
+    """The drive source ended while the station runs: it would not notice a drive any more."""
+
+    code = "discovery.ended"
 
 
 class Assembly:
@@ -140,7 +149,15 @@ class Assembly:
                 changes=self.changes,
                 clock=clock,
                 problems=self._problems,
+                refused=self._refused,
             )
+        )
+        self._turns = Turns(
+            _limits(owned.settings),
+            clock,
+            self._tell,
+            pressure=outside.pressure,
+            route=outside.route,
         )
         house = House(
             clock=clock,
@@ -149,13 +166,7 @@ class Assembly:
             conductor=self._conductor,
             policies=owned.policies,
             changes=self.changes,
-            turns=Turns(
-                _limits(owned.settings),
-                clock,
-                self._tell,
-                pressure=outside.pressure,
-                route=outside.route,
-            ),
+            turns=self._turns,
             reserve=reserve,
             device_of=outside.device_of,
             front=self.station,
@@ -163,7 +174,13 @@ class Assembly:
         self.supervisor = Supervisor(house, outside.source, owned.settings.bays, outside.unmapped)
         self.station.employ(self.supervisor, outside.crashed)
         self.deliverer: Deliverer | None = None
-        self._sweeper = Sweeper(journal, clock, self.supervisor, self.link, self._conductor)
+        self._sweeper = Sweeper(
+            journal, clock, self.supervisor, self.link, self._conductor, outside.check_call
+        )
+
+    def ask_again(self) -> None:
+        """What turns depend on is known better now."""
+        self._turns.ask_again()
 
     def deliver_by(self, deliverer: Deliverer) -> None:
         """Who delivers what is recorded; without one everything waits in the outbox."""
@@ -186,6 +203,7 @@ class Assembly:
                 group.create_task(self._documents.run(self._outside.failed))
                 await self._recover()
                 await self.supervisor.run()
+                raise SourceEndedError("nothing tells of drives any more")
         finally:
             await self.supervisor.stop()
             await self.link.close()
@@ -211,7 +229,8 @@ class Assembly:
         while True:
             await self._outside.clock.sleep(TICK_S)
             self._outside.beat("station")
-            self.reception.tick()
+            if self.reception.tick():
+                self.station.tags_changed()
             self._see_bench()
             count += 1
             if count % 60 == 0:
@@ -237,6 +256,12 @@ class Assembly:
     def _problems(self) -> tuple[Why, ...]:
         away = (Why("bench.away"),) if self._is_away else ()
         return (*away, *self._outside.problems())
+
+    def _refused(self) -> tuple[Why, ...]:
+        """Why the bench refuses every drive, by its last greeting."""
+        client = self.link.current
+        found = client.greeting.refuses_all if client else ()
+        return tuple(Why(one.code, one.evidence) for one in found)
 
     def _conductor(self, client: BenchClient) -> Conductor:
         key = client.greeting.bench_public_key_pem

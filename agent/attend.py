@@ -20,6 +20,7 @@ from nullbay.agent.rack import WORKING, Place
 from nullbay.agent.reserve import DiskFullError, Reserve
 from nullbay.agent.settling import is_same_stay
 from nullbay.agent.turns import Turns
+from nullbay.config import logs
 from nullbay.domain.clock import Clock
 from nullbay.domain.codec import from_plain
 from nullbay.domain.drive import Drive
@@ -141,6 +142,10 @@ class Attendance:
 
     async def attend(self) -> None:
         """Until the drive is gone. Raises nothing but CancelledError, after letting go."""
+        with logs.about(bay=self._place.bay.bay_id):
+            await self._attend()
+
+    async def _attend(self) -> None:
         place = self._place
         while not place.is_gone:
             try:
@@ -187,7 +192,9 @@ class Attendance:
             scanned = house.front.departed(place)
             # the bench goes on without this process, which finds it again
             keep = end is InsertionEnd.STATION_STOPPED
-            await conductor.leave(stay, end, scanned, keep=keep)
+            # a drive that nothing was done on closes with the reasons that were shown for it
+            shown = None if stay.jobs else _shown(place)
+            await conductor.leave(stay, end, scanned, shown, keep=keep)
 
     async def _is_another(self, conductor: Conductor, stay: Stay) -> bool:
         """Refuse what took over the name or the place of the drive that is attended, until it goes.
@@ -262,6 +269,8 @@ class Attendance:
         rows = journal.jobs(stay.drive.identity.key) if is_named(stay.drive) else ()
         for row in rows[:1]:
             place.verdict, place.job = journal.state(row.job_id).verdict, row.job_id
+            place.never_left = journal.never_left(stay.insertion_id)
+            self._tries = int(place.never_left)  # then it is not known from before, but done here
             self._may_start = False
 
     async def _consent(self) -> None:
@@ -451,6 +460,11 @@ class Attendance:
             place.since = self._house.clock.now()
         place.state, place.why = state, why
         self._house.changes.tell("bay", place.bay.bay_id)
+
+
+def _shown(place: Place) -> tuple[str, ...]:
+    """The codes of why nothing is done on a drive."""
+    return tuple(one.code for one in place.refusals)
 
 
 def _stands_still(before: p.Progress | None, now: p.Progress) -> bool:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nullbay.agent.desk import (
+    DestroyCard,
     DriveHistory,
     InsertionCard,
     JobCard,
     RecordCard,
     RecordFiles,
 )
+from nullbay.agent.intake.account import ToDestroy
 from nullbay.agent.journal.stays import Stays
 from nullbay.agent.journal.store import JobRow, Journal
 from nullbay.agent.rack import Place, card_of
@@ -31,6 +33,7 @@ class Cards:
     def __init__(self, journal: Journal, records: Path) -> None:
         """The journal stays its owner's."""
         self._journal, self._stays, self._records = journal, Stays(journal), records
+        self._reasons: dict[JobId, tuple[Why, ...]] = {}
 
     def job(self, row: JobRow) -> JobCard:
         """A job as it stands."""
@@ -124,6 +127,36 @@ class Cards:
             folder / f"{job}.pdf",
         )
         return files if files.bundle.is_file() else None
+
+    def to_destroy(self, one: ToDestroy) -> DestroyCard:
+        """A drive of the destroy queue, with what its last job says."""
+        stay = one.stay
+        place = "never-seen"
+        if stay is not None:
+            place = "scanned-out" if stay.scanned_out else "here" if stay.is_here else "pulled"
+        job = stay.job if stay else None
+        return DestroyCard(
+            reason=one.reason.value,
+            lot=one.lot,
+            serial=one.label_serial,
+            asset_tag=one.asset_tag,
+            since=one.since,
+            place=place,
+            bay=stay.bay if stay else None,
+            insertion=one.insertion,
+            job=job,
+            identity_key=stay.identity.key if stay else None,
+            why=self._why(job) if job else (),
+        )
+
+    def _why(self, job: JobId) -> tuple[Why, ...]:
+        """The reasons of a concluded job; they never change, and the queue is looked at often."""
+        if job not in self._reasons:
+            said = self._conclusion(job)
+            if said is None:
+                return ()
+            self._reasons[job] = tuple(Why(code) for code in said.reasons)
+        return self._reasons[job]
 
     def counts(self) -> tuple[Count, ...]:
         """How many jobs stand how."""

@@ -131,7 +131,7 @@ class Certifier:
             self._fault("write archive")
             digest = archive.write(_paths(folder, row.job_id)["archive"], members)
             self._fault("written archive")
-            context = self._context(row, order, envelope, digest, head)
+            context = self._context(row, order, _last_bay(said, order), envelope, digest, head)
             issued = issue.issue(context, self._station.station_key)
             self._write(row.job_id, folder, issued)
             event = ledger.JobConcluded(
@@ -195,7 +195,13 @@ class Certifier:
             self._journal.happened(job, Concluded(conclusion.verdict))
 
     def _context(
-        self, row: JobRow, order: Order, envelope: bytes, digest: str, head: ledger.Head
+        self,
+        row: JobRow,
+        order: Order,
+        bay: str,
+        envelope: bytes,
+        digest: str,
+        head: ledger.Head,
     ) -> RecordContext:
         request = row.request
         jobs = self._journal.jobs(row.identity_key)
@@ -209,7 +215,7 @@ class Certifier:
             archive=ArchiveReference(f"{row.job_id}.evidence.tar.zst", digest),
             issued=self._clock.now(),
             station=self._station.name,
-            bay=order.drive.attachment.bay or "",
+            bay=bay,
             chain_sequence=head.sequence + 1,
             chain_previous=head.sha256,
             attempt=row.attempt,
@@ -278,6 +284,13 @@ def _paths(folder: Path, job: JobId) -> dict[str, Path]:
         "public_key": folder / "station.pub.pem",
         "bench_key": folder / "bench.pub.pem",
     }
+
+
+def _last_bay(said: Transcript, order: Order) -> str:
+    """Where the drive was at the end: it may have come back in another bay."""
+    sessions = said.evidence.sessions
+    last = sessions[-1].attachment if sessions else order.drive.attachment
+    return last.bay or order.drive.attachment.bay or ""
 
 
 def _people(row: JobRow) -> tuple[Person, ...]:

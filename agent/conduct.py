@@ -178,7 +178,9 @@ class Conductor:
         drive = held.drive
         try:
             bay = drive.attachment.bay or ""
-            self._journal.open_insertion(insertion, drive.identity.key, bay, card_of(drive))
+            self._journal.open_insertion(
+                insertion, drive.identity.key, bay, card_of(drive), drive.attachment
+            )
         except BaseException:
             await self._let_go(held)
             raise

@@ -15,6 +15,7 @@ from nullbay.domain.clock import Stamp
 from nullbay.domain.codec import U64
 from nullbay.domain.errors import NullbayError
 from nullbay.domain.ids import BayId, IdentityKey, InsertionId, JobId, LotRef
+from nullbay.domain.intake import ScanId
 from nullbay.domain.lot import Lot, Person
 from nullbay.domain.status import Count, DriveCard, StationStatus, Why
 from nullbay.domain.verdict import Verdict
@@ -135,6 +136,7 @@ class ScanAnswer:
 
     `kind`: badge, bay, tag, label, removal, unknown. `code` says what happened in one word,
     `message` in plain words. `label` is what is printed on a drive that leaves, line by line.
+    `scan` names an announcement that waits for its drive, which can be withdrawn by it.
     """
 
     kind: str
@@ -144,6 +146,64 @@ class ScanAnswer:
     bay: BayId | None
     insertion: InsertionId | None
     label: tuple[str, ...] = ()
+    scan: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCandidate:
+    """A drive that an open scan may mean, and in plain words why it is only like it.
+
+    `can_bind` is false where the label says that it is another drive.
+    """
+
+    insertion: InsertionId
+    bay: BayId | None
+    serial: str
+    why: str
+    can_bind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskCard:
+    """A scan that a person has to settle: bind it to a drive, or take it back.
+
+    `code` and `message` say what is in doubt; `alarm`: something contradicts. While it `holds`, the
+    announced drive is not given up; else it is not detected when its minute is over.
+    """
+
+    scan: ScanId
+    code: str
+    message: str
+    alarm: bool
+    holds: bool
+    label_serial: str
+    asset_tag: str
+    bay: BayId | None
+    lot: LotRef | None
+    by: str
+    at: Stamp
+    candidates: tuple[AskCandidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyCard:
+    """A drive to be destroyed. `reason`: not-detected or not-sanitized.
+
+    `serial` is the label's where one was scanned. `since` is when it was announced or its job
+    ended. `bay` is where it is or was; `place`: never-seen, here, pulled, scanned-out.
+    """
+
+    reason: str
+    lot: LotRef | None
+    serial: str
+    asset_tag: str
+    since: Stamp | None
+    place: str
+    bay: BayId | None
+    insertion: InsertionId | None
+    job: JobId | None
+    identity_key: IdentityKey | None
+    why: tuple[Why, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +327,22 @@ class Desk(Protocol):
 
     async def scan(self, text: str, by: Person) -> ScanAnswer:
         """What a scanner typed. Never raises for odd texts: the answer says so."""
+        ...
+
+    def asks(self) -> tuple[AskCard, ...]:
+        """What scans left open, for a person to settle; the oldest first."""
+        ...
+
+    async def settle(self, scan: str, insertion: str, by: Person) -> ScanAnswer:
+        """This scan is that drive. Raises DeskError: scan.gone, scan.other-drive and others."""
+        ...
+
+    async def withdraw(self, scan: str, by: Person) -> ScanAnswer:
+        """Take an announcement back. Raises DeskError scan.gone."""
+        ...
+
+    def destroy_queue(self) -> tuple[DestroyCard, ...]:
+        """Announced and never detected, or last concluded NOT_SANITIZED."""
         ...
 
     async def approve(self, which: str, approval: Approval, by: Person) -> JobCard:

@@ -129,12 +129,16 @@ class Discovery:
         call: Caller | None = None,
         pace: Pace | None = None,
         changed: Callable[[], object] = lambda: None,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
-        """`call` runs the lister where it may block; `changed` hears that problems changed."""
+        """`call` runs the lister where it may block; `changed` hears that problems changed.
+
+        `beat` is called whenever the loop comes round, at least once in a minute.
+        """
         self._clock, self._lister, self._open_monitor = clock, lister, open_monitor
         self._call = call or ThreadExecutor(clock).call
         self._pace = pace or Pace()
-        self._changed = changed
+        self._changed, self._beat = changed, beat
         self._presence = Presence(self._pace)
         self._settling = Settling(self._pace)
         self._something, self._news = asyncio.Event(), asyncio.Event()
@@ -231,6 +235,7 @@ class Discovery:
 
     async def _run(self) -> None:
         while True:
+            self._beat()
             now_s = self._clock.boottime()
             if self._reopen_at_s is not None and self._reopen_at_s <= now_s:
                 self._tend_monitor()

@@ -54,7 +54,8 @@ _ASKS = {
 class Place:
     """One bay and what is in it. `until_s` and `heard` are moments of boot time, in seconds.
 
-    `is_new`: plugged in by hand while the station looked. `is_held_back`: somebody stopped its
+    `is_new`: plugged in by hand while the station looked. `never_left`: attached since its last
+    stay without a gap. `is_held_back`: somebody stopped its
     countdown. `is_outdated`: its lot changed, plan again. `is_called_off`: aborted before its
     turn came. `written_bytes` and `errors` count up for
     the bay as long as the station runs.
@@ -81,6 +82,7 @@ class Place:
     label_serial: str = ""
     since: Stamp | None = None
     is_new: bool = False
+    never_left: bool = False
     is_gone: bool = False
     is_approved: bool = False
     is_held_back: bool = False

@@ -12,12 +12,34 @@ from typing import TypeVar
 
 from nullbay.agent.certify import Certifier
 from nullbay.agent.changes import Changes
-from nullbay.agent.desk import DeskError, LotCard, ManifestLine, ManifestReport, ScanAnswer
-from nullbay.agent.intake.account import Account, account
+from nullbay.agent.desk import (
+    AskCandidate,
+    AskCard,
+    DeskError,
+    LotCard,
+    ManifestLine,
+    ManifestReport,
+    ScanAnswer,
+)
+from nullbay.agent.intake.account import Account, ToDestroy, account, destroy_queue
+from nullbay.agent.intake.asks import (
+    BOUND,
+    WITHDRAWN,
+    OpenScan,
+    bound_text,
+    open_scans,
+    withdrawn_text,
+)
 from nullbay.agent.intake.flow import Hand, Scanning, decide_scan
 from nullbay.agent.intake.lots import decide_close, decide_manifest, decide_open
 from nullbay.agent.intake.manifest import parse_manifest
-from nullbay.agent.intake.pairing import left_open, overdue, pair
+from nullbay.agent.intake.pairing import (
+    decide_bind,
+    decide_withdraw,
+    left_open,
+    overdue,
+    pair,
+)
 from nullbay.agent.intake.people import People
 from nullbay.agent.intake.refusal import Refusal
 from nullbay.agent.intake.scans import (
@@ -43,7 +65,9 @@ from nullbay.domain.intake import (
     InsertionEnded,
     InsertionOpened,
     ScanId,
+    Scanned,
     StationEvent,
+    TagBound,
     WorkEnded,
     WorkStarted,
 )
@@ -80,6 +104,7 @@ class Reception:
         self._state = fold_all(stays.events())
         self._started = clock.now()
         self._hands: dict[str, Hand] = {}
+        self._queue: tuple[IntakeState, tuple[ToDestroy, ...]] | None = None
         if left := left_open(self._state, self._started):
             self._take(*left)
 
@@ -149,18 +174,16 @@ class Reception:
                 bay=place.bay.bay_id,
                 identity=drive.identity,
                 lot=active.lot.reference if active else None,
-                arrived=place.is_new,
+                arrived=not place.never_left,
                 bridged=is_bridged(drive),
                 at=self._clock.now(),
             )
         )
-        # Finished here before; where one that was plugged in anew has been since, nobody knows.
-        if place.verdict is not None and place.job is not None and not place.is_new:
+        # Finished here before; where one that left has been since, nobody knows.
+        if place.verdict is not None and place.job is not None and place.never_left:
             now = self._clock.now()
             self._take(WorkEnded(insertion, place.job, place.verdict, now))
-        bound = pair(self._state, self._clock.now()).events
-        if bound:
-            self._take(*bound)
+        self._bind_the_sure()
 
     def started(self, place: Place) -> None:
         """A job works on it."""
@@ -236,13 +259,78 @@ class Reception:
         self._hands[by.person_id] = decision.hand
         told = decision.answer
         message = "; ".join((told.message, *told.near))
-        label = told.label.lines() if told.label is not None else ()
+        label = told.label.lines() if told.label is not None and not told.alarm else ()
+        announced = [one.scan for one in decision.events if isinstance(one, Scanned)]
+        waits = next((one for one in announced if one in self._state.announced), "")
         return ScanAnswer(
-            told.kind, told.code, message, told.alarm, told.bay, told.insertion, label
+            told.kind, told.code, message, told.alarm, told.bay, told.insertion, label, waits
         )
 
-    def tick(self) -> None:
-        """Give up announced drives whose time is over; each is closed in the ledger."""
+    def asks(self) -> tuple[AskCard, ...]:
+        """What scans left open, for a person to settle."""
+        return tuple(map(_ask_card, open_scans(self._state, self._clock.now())))
+
+    def settle(self, scan: str, insertion: str, by: Person) -> ScanAnswer:
+        """This scan is that drive; a label that says another is refused."""
+        now = self._clock.now()
+        decided = decide_bind(self._state, ScanId(scan), InsertionId(insertion), by, now)
+        bound = _allowed(decided)
+        self._take(bound)
+        others = self._bind_the_sure()
+        return self._settled(bound.label_serial, BOUND, (self._bound(bound),), bound, others)
+
+    def withdraw(self, scan: str, by: Person) -> ScanAnswer:
+        """Take an announcement back."""
+        before = self._state
+        withdrawn = _allowed(decide_withdraw(before, ScanId(scan), by, self._clock.now()))
+        self._take(withdrawn)
+        others = self._bind_the_sure()
+        told = (withdrawn_text(withdrawn, before),)
+        label = before.announced[withdrawn.scan].label_serial
+        return self._settled(label, WITHDRAWN, told, None, others)
+
+    def destroy_queue(self) -> tuple[ToDestroy, ...]:
+        """Drives to be destroyed, as of now; reckoned anew only when something happened."""
+        if self._queue is None or self._queue[0] is not self._state:
+            self._queue = (self._state, destroy_queue(self._state))
+        return self._queue[1]
+
+    def _settled(
+        self,
+        label: str,
+        code: str,
+        told: tuple[str, ...],
+        bound: TagBound | None,
+        others: tuple[TagBound, ...],
+    ) -> ScanAnswer:
+        """What the person is told; what became sure by it is told too, never matched silently."""
+        stay = self._state.stays[bound.insertion] if bound else None
+        return ScanAnswer(
+            kind="label" if label else "tag",
+            code=code,
+            message="; ".join((*told, *map(self._bound, others))),
+            alarm=False,
+            bay=stay.bay if stay else None,
+            insertion=stay.insertion if stay else None,
+        )
+
+    def _bound(self, bound: TagBound) -> str:
+        return bound_text(bound, self._state.stays[bound.insertion])
+
+    def _bind_the_sure(self) -> tuple[TagBound, ...]:
+        """Bind what can mean only one drive: one that came, or was left when others went."""
+        bound = pair(self._state, self._clock.now()).events
+        if bound:
+            self._take(*bound)
+        return bound
+
+    def tick(self) -> bool:
+        """Give up announced drives whose time is over; each is closed in the ledger.
+
+        First what became sure since is bound: a drive that is here is not given up. True where
+        something was.
+        """
+        bound = self._bind_the_sure()
         for event in overdue(self._state, self._clock.now(), self._started):
             announced = self._state.announced[event.scan]
             closed = InsertionClosed(
@@ -256,10 +344,7 @@ class Reception:
             )
             self._stays.happened_with_entry(event, self._certifier.entry_of(closed))
             self._fold((event,))
-
-    def asks(self) -> tuple[str, ...]:
-        """What scans left open, for a person to settle."""
-        return tuple(one.text for one in pair(self._state, self._clock.now()).asks)
+        return bool(bound)
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -306,6 +391,33 @@ class Reception:
             surplus=tuple(one.label_serial or one.identity.serial.shown for one in found.surplus),
             counts=_figures(found),
         )
+
+
+def _ask_card(one: OpenScan) -> AskCard:
+    scanned, ask = one.scanned, one.ask
+    return AskCard(
+        scan=scanned.scan,
+        code=ask.code,
+        message=ask.text,
+        alarm=ask.alarm,
+        holds=ask.holds,
+        label_serial=scanned.label_serial,
+        asset_tag=scanned.asset_tag,
+        bay=scanned.bay,
+        lot=scanned.lot,
+        by=scanned.by.person_id,
+        at=scanned.at,
+        candidates=tuple(
+            AskCandidate(
+                like.stay.insertion,
+                like.stay.bay,
+                like.stay.identity.serial.shown,
+                like.why,
+                like.can_bind,
+            )
+            for like in one.candidates
+        ),
+    )
 
 
 def _figures(found: Account) -> tuple[Count, ...]:

@@ -16,10 +16,12 @@ from nullbay.agent.cards import Cards, proposal
 from nullbay.agent.changes import Changes
 from nullbay.agent.desk import (
     Approval,
+    AskCard,
     BayCounters,
     Change,
     Counters,
     DeskError,
+    DestroyCard,
     DriveHistory,
     JobCard,
     LotCard,
@@ -46,6 +48,7 @@ from nullbay.agent.reception import Reception
 from nullbay.agent.reserve import Reserve
 from nullbay.agent.supervisor import Supervisor
 from nullbay.certs.ledger import EMPTY
+from nullbay.config import logs
 from nullbay.config.roles import Act, Role, may
 from nullbay.config.settings import Settings
 from nullbay.domain.clock import Clock
@@ -55,6 +58,8 @@ from nullbay.domain.lot import Lot, Person
 from nullbay.domain.policy import Policy
 from nullbay.domain.status import DriveCard, Mode, StationStatus, Why
 from nullbay.domain.verdict import Verdict
+
+log = logs.get("station")
 
 FORBIDDEN = "desk.forbidden"
 UNKNOWN = "desk.unknown"
@@ -74,7 +79,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a station is made of. `problems` tells what other parts have to complain of."""
+    """What a station is made of. `problems` tells what other parts have to complain of.
+
+    `refused` tells why the bench refuses every drive.
+    """
 
     identity: Identity
     settings: Settings
@@ -88,6 +96,7 @@ class Parts:
     changes: Changes
     clock: Clock
     problems: Callable[[], tuple[Why, ...]]
+    refused: Callable[[], tuple[Why, ...]]
 
 
 class Station:
@@ -141,6 +150,7 @@ class Station:
             found.append(Why("station.stopping"))
         if not self._parts.reserve.has_room():
             found.append(Why("station.disk-full"))
+        found += self._parts.refused()
         return tuple(found)
 
     def loaders(self, place: Place) -> tuple[Person, ...]:
@@ -153,14 +163,20 @@ class Station:
 
     def arrived(self, place: Place) -> None:
         """A drive is held and has an insertion."""
+        device, insertion = place.device, place.insertion
+        log.info("drive.arrived", device=device, insertion=insertion, is_new=place.is_new)
         self._parts.reception.arrived(place)
 
     def started(self, place: Place) -> None:
         """A job works on it."""
+        approved = [one.person_id for one in place.approvals]
+        log.info("job.working", job=place.job, insertion=place.insertion, approved_by=approved)
         self._parts.reception.started(place)
 
     def concluded(self, place: Place) -> None:
         """Its job has a verdict."""
+        why = [one.code for one in place.why]
+        log.info("job.concluded", job=place.job, verdict=place.verdict, why=why)
         if place.verdict is not None:
             self._verdicts.update((place.verdict, one.code) for one in place.why or (Why(""),))
         if place.job is not None and (files := self._cards.files(place.job)) is not None:
@@ -169,6 +185,7 @@ class Station:
 
     def departed(self, place: Place) -> str:
         """It is gone, or let go of; the label that was scanned at its removal."""
+        log.info("drive.departed", insertion=place.insertion, job=place.job, is_gone=place.is_gone)
         return self._parts.reception.departed(place)
 
     def crashed(self, place: Place, error: Exception) -> None:
@@ -260,6 +277,14 @@ class Station:
             raise DeskError(UNKNOWN, "no such lot", next_step="Open it first")
         return found
 
+    def asks(self) -> tuple[AskCard, ...]:
+        """What scans left open."""
+        return self._parts.reception.asks()
+
+    def destroy_queue(self) -> tuple[DestroyCard, ...]:
+        """Drives to be destroyed."""
+        return tuple(map(self._cards.to_destroy, self._parts.reception.destroy_queue()))
+
     def records(self, *, after: str | None = None, limit: int = 100) -> tuple[RecordCard, ...]:
         """Finished records."""
         return self._cards.records(after, limit)
@@ -308,11 +333,30 @@ class Station:
         """What a scanner typed."""
         _require(by, Act.SCAN)
         answer = self._parts.reception.scan(text, by)
-        for place in self._places:
-            place.asset_tag, place.label_serial = self.tags(place)
-            if place.insertion is not None and place.insertion == answer.insertion:
-                self._parts.changes.tell("bay", place.bay.bay_id)
+        self.tags_changed()
         return answer
+
+    async def settle(self, scan: str, insertion: str, by: Person) -> ScanAnswer:
+        """This scan is that drive."""
+        _require(by, Act.SCAN)
+        answer = self._parts.reception.settle(scan, insertion, by)
+        self.tags_changed()
+        return answer
+
+    async def withdraw(self, scan: str, by: Person) -> ScanAnswer:
+        """Take an announcement back."""
+        _require(by, Act.SCAN)
+        answer = self._parts.reception.withdraw(scan, by)
+        self.tags_changed()
+        return answer
+
+    def tags_changed(self) -> None:
+        """Something may have been bound: the bays show it, and jobs that start have it."""
+        for place in self._places:
+            tags = self.tags(place)
+            if tags != (place.asset_tag, place.label_serial):
+                place.asset_tag, place.label_serial = tags
+                self._parts.changes.tell("bay", place.bay.bay_id)
 
     async def approve(self, which: str, approval: Approval, by: Person) -> JobCard:
         """Arm a plan."""
@@ -324,7 +368,6 @@ class Station:
         self, reference: str, plans: tuple[str, ...], by: Person
     ) -> tuple[JobCard, ...]:
         """Arm the plans of a lot that somebody looked at, all or none."""
-        _require(by, Act.APPROVE)
         waiting = [
             one
             for one in in_order(self._places)

@@ -36,9 +36,12 @@ class Turns:
         told: Callable[[Place], object],
         *,
         pressure: Callable[[], Pressure],
-        route: Callable[[Drive], Route] = lambda _: NO_ROUTE,
+        route: Callable[[Drive], Route | None] = lambda _: NO_ROUTE,
     ) -> None:
-        """`told` is called when the reasons of a waiting place changed."""
+        """`told` is called when the reasons of a waiting place changed.
+
+        `route` is None for a drive whose way is being looked up: nobody starts before it is known.
+        """
         self._limits, self._clock, self._told = limits, clock, told
         self._pressure, self._route = pressure, route
         self._waiting: dict[str, tuple[Place, float]] = {}
@@ -46,7 +49,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, place: Place) -> AsyncIterator[bool]:
-        """Wait for the turn of a place; False where its drive went away before, or it was called off."""
+        """Wait for the turn of a place; False where its drive went, or it was called off."""
         bay = place.bay.bay_id
         self._waiting[bay] = (place, self._clock.boottime())
         try:
@@ -65,8 +68,12 @@ class Turns:
             yield True
         finally:
             del self._running[bay]
-            for one, _ in self._waiting.values():
-                one.nudge.set()
+            self.ask_again()
+
+    def ask_again(self) -> None:
+        """Something that decides about turns changed."""
+        for one, _ in self._waiting.values():
+            one.nudge.set()
 
     def _may_start(self, place: Place) -> bool:
         drives = {
@@ -85,7 +92,9 @@ class Turns:
             Running(bay, _path(drives[bay]), _speed(one, drives[bay]))
             for bay, one in self._running.items()
         ]
-        routes = {_path(one): self._route(one) for one in drives.values()}
+        routes = {_path(one): self._route(one) or NO_ROUTE for one in drives.values()}
+        if place.drive is not None and self._route(place.drive) is None:
+            return False
         decision = decide(waiting, running, self._limits, self._pressure(), routes)
         bay = place.bay.bay_id
         why = tuple(one.why for one in decision.waits if one.name == bay)

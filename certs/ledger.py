@@ -101,7 +101,7 @@ class InsertionClosed:
 
 @dataclass(frozen=True, slots=True)
 class StationEvent:
-    """Something else worth keeping: started, stopped, configuration changed, key made."""
+    """Something else worth keeping: a lot opened or closed, a manifest taken, a key made."""
 
     kind: ClassVar[str] = "station-event"
     code: str

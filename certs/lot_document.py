@@ -53,11 +53,19 @@ class LotDocument:
         return self.event.sha256 if isinstance(self.event, ManifestTaken) else ""
 
     def encode(self) -> bytes:
-        """Canonical JSON. Raises TooLargeError."""
+        """Canonical JSON. Raises TooLargeError, and MalformedError for a name nobody would take."""
+        self.require_names()
         data = canonical_json(to_plain(self))
         if len(data) > DOCUMENT_MAX_BYTES:
             raise TooLargeError(f"a lot document has at most {DOCUMENT_MAX_BYTES} bytes")
         return data
+
+    def require_names(self) -> None:
+        """Whether station and lot are named. Raises MalformedError."""
+        if not 0 < len(self.station) <= _STATION_MAX:
+            raise MalformedError(f"$.station: expected 1 to {_STATION_MAX} characters")
+        if not 0 < len(self.reference) <= TEXT_MAX or not self.reference.strip():
+            raise MalformedError(f"a lot has a reference of 1 to {TEXT_MAX} characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +121,7 @@ def read(data: bytes) -> LotDocument:
     if not isinstance(plain, dict) or plain.get("schema") != DOCUMENT_SCHEMA:
         raise UnknownSchemaError(f"a lot document that is not of schema {DOCUMENT_SCHEMA}")
     document = cast("LotDocument", from_plain(LotDocument, plain))
-    if not 0 < len(document.station) <= _STATION_MAX:
-        raise MalformedError(f"$.station: expected 1 to {_STATION_MAX} characters")
-    if not 0 < len(document.reference) <= TEXT_MAX or not document.reference.strip():
-        raise MalformedError(f"a lot has a reference of 1 to {TEXT_MAX} characters")
+    document.require_names()
     if isinstance(document.event, ManifestTaken):
         _require_rows(document.event)
     if canonical_json(to_plain(document)) != data:

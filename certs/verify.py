@@ -217,6 +217,9 @@ def _compare(
         raise NotAuthenticError("field", f"{path} is not what the transcript says")
     for path in _differences(projection.subjects(transcript), plain["subject"][1:], "subject"):
         raise NotAuthenticError("field", f"{path} is not the drive of the transcript")
+    told = (said.lot.data_category, said.lot.destination) if said.lot else (None, None)
+    if told != (evidence.plan.data_category, evidence.plan.destination):
+        raise NotAuthenticError("field", "lot: its data are not those the plan was made for")
     bay = projection.last_bay(evidence)
     if bay is not None and said.environment.bay != bay:
         raise NotAuthenticError("field", "environment.bay is not what the transcript says")

@@ -12,7 +12,6 @@ from typing import Any
 
 import nullbay
 from nullbay.agent import pressure
-from nullbay.agent.admission import NO_ROUTE
 from nullbay.agent.assembly import Assembly, Outside, Owned
 from nullbay.agent.discovery import Discovery, Pace
 from nullbay.agent.intake.people import People
@@ -48,8 +47,8 @@ from nullbay.wipers.platform.topology import Route, route_of
 
 TOKEN_MAX_BYTES = 4096
 STATION_WITHIN_S = 30.0
+DISCOVERY_WITHIN_S = 180.0
 FINGERPRINT_S = 60.0
-ROUTE_S = 2.0
 
 log = logs.get("agent")
 
@@ -77,13 +76,15 @@ async def _serve(arguments: Any, state: Path) -> None:
     notifier = Notifier.from_environment()
     watchdog = Watchdog.from_environment(notifier, clock)
     watchdog.watch("station", STATION_WITHIN_S)
+    watchdog.watch("discovery", DISCOVERY_WITHIN_S)
     settings = context.load_settings(arguments, state)
     async with AsyncExitStack() as stack:
         owned = open_state(state, settings, clock, stack)
         pace = Pace(settle_s=float(settings.rules.settle_s))
-        discovery = await stack.enter_async_context(Discovery(clock, pace=pace))
-        folder = arguments.config if arguments.config and arguments.config.is_dir() else None
-        machine = Machine(folder or DEFAULT_PATH, settings.bays, clock)
+        discovery = await stack.enter_async_context(
+            Discovery(clock, pace=pace, beat=lambda: watchdog.beat("discovery"))
+        )
+        machine = Machine(arguments.config or DEFAULT_PATH, settings.bays, clock)
         await machine.look()
         looking = asyncio.create_task(machine.run())
         stack.callback(looking.cancel)
@@ -106,6 +107,7 @@ async def _serve(arguments: Any, state: Path) -> None:
                 beat=watchdog.beat,
             ),
         )
+        machine.told = assembly.ask_again
         if settings.centre is not None:
             await stack.enter_async_context(delivering(assembly, owned, settings.centre, clock))
         made = station_web_of(assembly, owned, clock, binding)
@@ -241,17 +243,20 @@ class Machine:
         self._unmapped: frozenset[BayId] = frozenset()
         self._routes: dict[str, Route] = {}
         self._wanted: set[str] = set()
+        self._something = asyncio.Event()
+        self.told: Callable[[], object] = lambda: None
 
     def unmapped(self) -> frozenset[BayId]:
         """Bays that are not where they were learned, as of the last look."""
         return self._unmapped
 
-    def route(self, drive: Drive) -> Route:
-        """The way to a drive; unknown until the next look."""
+    def route(self, drive: Drive) -> Route | None:
+        """The way to a drive; None until somebody has looked, which is done at once."""
         path = drive.attachment.device_path
         if path not in self._routes:
             self._wanted.add(path)
-        return self._routes.get(path, NO_ROUTE)
+            self._something.set()
+        return self._routes.get(path)
 
     async def look(self) -> None:
         """Once, now."""
@@ -262,11 +267,12 @@ class Machine:
     async def run(self) -> None:
         """Look now and then, for ever."""
         while True:
-            for _ in range(int(FINGERPRINT_S / ROUTE_S)):
-                await self._clock.sleep(ROUTE_S)
-                if self._wanted:
-                    break
+            with suppress(TimeoutError):
+                async with self._clock.timeout(FINGERPRINT_S):
+                    await self._something.wait()
+            self._something.clear()
             await self.look()
+            self.told()
 
     def _compare(self) -> frozenset[BayId]:
         prints = read_bayprints(self._folder)

@@ -9,6 +9,7 @@ searched for the old data, which no verdict was told about.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -24,12 +25,13 @@ from nullbay.cli import context, output
 from nullbay.cli.demo_house import PERSON, DemoHouse, look, open_house
 from nullbay.cli.demo_rack import MISSING, DemoDrive, Plugged, manifest, rack
 from nullbay.cli.demo_screen import Screen
+from nullbay.config import logs
 from nullbay.domain.clock import Clock, ClockSync, SystemClock
 from nullbay.domain.ids import JobId, LotRef
 from nullbay.domain.lot import DataCategory, Destination, Lot
 from nullbay.domain.reasons import text_of
 from nullbay.domain.status import BayState, BayStatus
-from nullbay.server.cards import ManifestLine
+from nullbay.server.cards import LineState, LotAccount
 
 ARRIVE_EVERY_S = 1.0
 AWAY_S = 1.5
@@ -88,6 +90,9 @@ class Accounts:
 
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
+    missing_at_centre: tuple[str, ...]
+    surplus_at_centre: tuple[str, ...]
+    refused_at_centre: tuple[str, ...]
     accounted: bool
     insertions: int
     insertions_at_station: int
@@ -96,11 +101,13 @@ class Accounts:
 
     @property
     def as_it_should(self) -> bool:
-        """One missing, one surplus, nothing dropped out."""
+        """One missing, one surplus, at the station and at the centre; nothing dropped out."""
         surplus = tuple(one.description.serial for one in rack() if _is_surplus(one))
+        refused = tuple(one.description.serial for one in rack() if _is_held(one))
         return (
-            self.missing == MISSING[:1]
-            and self.surplus == surplus
+            self.missing == self.missing_at_centre == MISSING[:1]
+            and self.surplus == self.surplus_at_centre == surplus
+            and self.refused_at_centre == refused
             and self.accounted
             and self.insertions == self.insertions_at_station
         )
@@ -171,11 +178,6 @@ class Demo:
             LOT.reference, "manifest.csv", manifest(), PERSON
         )
         assert report.taken, report.problems  # noqa: S101 - the demo's own file
-        lines = tuple(
-            ManifestLine(one.line, one.serial, one.asset_tag, one.model)
-            for one in house.station.lot(LOT.reference).lines
-        )
-        await house.centre.keep_manifest(LOT.reference, lines, PERSON.person_id)
 
     async def _arrivals(self, house: DemoHouse, plugged: list[Plugged]) -> tuple[Outcome, ...]:
         tasks = []
@@ -275,10 +277,14 @@ class Demo:
         await house.centre.review()
         account = await house.centre.station_account("demo")
         lot = house.station.lot(LOT.reference)
+        held = await house.centre.lot(LOT.reference)
         open_findings = await house.centre.findings()
         return Accounts(
             missing=tuple(one.serial for one in lot.lines if one.state == "missing"),
             surplus=lot.surplus,
+            missing_at_centre=_serials(held, LineState.MISSING),
+            surplus_at_centre=tuple(one.serial for one in held.surplus),
+            refused_at_centre=_serials(held, LineState.REFUSED),
             accounted=account.accounted,
             insertions=sum(one.number for one in account.insertions),
             insertions_at_station=house.assembly.stays_closed(),
@@ -314,12 +320,21 @@ def _share(shown: BayStatus) -> float:
     return work.done_bytes / work.total_bytes if work and work.total_bytes else 0.0
 
 
+def _serials(lot: LotAccount, state: LineState) -> tuple[str, ...]:
+    return tuple(one.line.serial for one in lot.lines if one.state is state)
+
+
+def _is_held(drive: DemoDrive) -> bool:
+    return drive.ending.verdict is None and drive.on_manifest
+
+
 def _is_surplus(drive: DemoDrive) -> bool:
     return not (drive.on_manifest or drive.is_system)
 
 
 def demo(arguments: Any) -> int:
     """Run, show, tell."""
+    logs.configure(level=logging.WARNING)  # to standard error: the output is the screen's
     clock = context.make_clock()
     default = Path("nullbay-demo") / clock.now().at[:19].replace(":", "")
     folder = (arguments.out or default).absolute()
@@ -352,6 +367,9 @@ def demo(arguments: Any) -> int:
                 "insertions": accounts.insertions,
                 "insertions_at_station": accounts.insertions_at_station,
                 "records": accounts.records,
+                "missing": list(accounts.missing_at_centre),
+                "surplus": list(accounts.surplus_at_centre),
+                "refused": list(accounts.refused_at_centre),
                 "findings": list(accounts.findings),
             },
         )
@@ -373,7 +391,8 @@ def demo(arguments: Any) -> int:
     )
     output.say(
         f"The centre has {accounts.records} records and accounts for {accounts.insertions} of"
-        f" {accounts.insertions_at_station} insertions."
+        f" {accounts.insertions_at_station} insertions. By the station's manifest: missing"
+        f" {_listed(accounts.missing_at_centre)}, surplus {_listed(accounts.surplus_at_centre)}."
     )
     output.say(f"Certificates, records and PDFs: {run.certificates}")
     output.say(f"Check them:  {command}")

@@ -68,6 +68,7 @@ def rack() -> tuple[DemoDrive, ...]:
             hdd,
             "nist-clear",
             Ending(Verdict.SANITIZED),
+            as_loop=True,
         ),
         DemoDrive(
             "A2",
@@ -135,7 +136,7 @@ def rack() -> tuple[DemoDrive, ...]:
         DemoDrive(
             "A8",
             "another good hard disk",
-            replace(hdd, serial="LAB-HDD-0008", wwn="5000c500a0000008", speed_mb_s=0),
+            replace(hdd, serial="LAB-HDD-0008", wwn="5000c500a0000008"),
             "nist-clear",
             Ending(Verdict.SANITIZED),
             as_loop=True,
@@ -146,6 +147,7 @@ def rack() -> tuple[DemoDrive, ...]:
             replace(hdd, serial="LAB-HDD-0010", wwn="5000c500a0000010"),
             "nist-clear",
             Ending(Verdict.SANITIZED),
+            as_loop=True,
             on_manifest=False,
         ),
     )
@@ -177,8 +179,10 @@ class Plugged:
         self._image: Callable[[], Path]
         self._loop: loops.LoopDevice | None = None
         if as_loop:
+            # a loop device is as fast as its file
+            description = replace(drive.description, speed_mb_s=0)
             self._loop = stack.enter_context(
-                loops.make_loop_drive(self._path, drive.description, old_data=self._old)
+                loops.make_loop_drive(self._path, description, old_data=self._old)
             )
         else:
             hands.make_file_drive(self._path, drive.description, old_data=self._old)

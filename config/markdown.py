@@ -254,9 +254,10 @@ The hash of a policy is the SHA-256, in lower-case hex, of its canonical JSON (R
 The JSON holds every value, defaults included; comments, order of keys and `[acceptance]` do not
 count. Keys are those of the file, except: `policy_id` for `id`; `scheme` with `scheme_id` and
 `passes`, each pass with its `kind` and its `unit` in hex; `verify_magnetic` and `verify_other` with
-`kind`, `confidence_ppm` and `residue_ppm`; `rate_limit_bytes_per_s` is a decimal string; no line of
-health is `null`. A policy that does not overwrite has the scheme `one-keyed-pass/1`. This is all of
-`nist-clear/1`; without the line break at its end its SHA-256 is the one in the table above:
+`kind`, `confidence_ppm` and `residue_ppm`; `rate_limit_bytes_per_s` and `slow_below_bytes_per_s`
+are decimal strings; no line of health is `null`. A policy that does not overwrite has the scheme
+`one-keyed-pass/1`. This is all of `nist-clear/1`; without the line break at its end its SHA-256 is
+the one in the table above:
 
 """
 

@@ -121,7 +121,7 @@ class Watchdog:
     """Feeds the manager's watchdog while every part advances, and not one message longer.
 
     `run` is a task of the event loop, so a loop that stands still feeds nothing; each part of the
-    daemon (supervisor, discovery, journal writer) beats in its own loop, so a part that hangs while
+    daemon (the station, discovery, a review) beats in its own loop, so a part that hangs while
     the loop turns is noticed as well. A part that waits for something without end beats on a timer
     of its own while it waits.
     """

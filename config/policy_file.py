@@ -78,6 +78,11 @@ def _contradictions(table: PolicyTable) -> Iterator[Flaw]:
         message = f"is not below pause_above_celsius, {budgets.pause_above_celsius}"
         path = ("budgets", "continue_below_celsius")
         yield Flaw(path, message, f"less than {budgets.pause_above_celsius}")
+    waits_s = budgets.write_retries * budgets.retry_pause_s
+    if budgets.slow_below_bytes_per_s and waits_s >= budgets.slow_s:
+        message = f"is not more than the {waits_s} s that the retries of one sector wait"
+        right = f"more than {waits_s}, or slow_below_bytes_per_s = 0"
+        yield Flaw(("budgets", "slow_s"), message, right)
     if table.unattended and table.two_person_approval:
         message = "is true where two people have to approve each plan"
         yield Flaw(("unattended",), message, "one of unattended and two_person_approval false")

@@ -34,6 +34,7 @@ SCHEMA = "nullbay.policy/1"
 COUNT_MAX = 1_000_000_000
 SECONDS_MAX = 10 * 366 * 86_400
 RATE_MAX = 2**53 - 1
+SLOW_S_MIN = 60
 
 ONE_KEYED_PASS = OverwriteScheme("one-keyed-pass/1", (Keyed(),))
 """The scheme of policies that do not overwrite; nothing of it is ever written."""
@@ -290,6 +291,38 @@ class BudgetsTable(Table):
         Field(ge=0, le=RATE_MAX, description="Most bytes per second for one drive; 0 is no limit"),
         Right("a whole number of bytes per second, 0 for no limit"),
     ] = _BUDGETS.rate_limit_bytes_per_s
+    errors_max: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=COUNT_MAX,
+            description="Most errors of one session before the drive is given up: sectors written"
+            " or read only after a retry or rewriting, and sectors that could not be; 0 is no"
+            " limit",
+        ),
+        Right(f"a whole number, 0 to {COUNT_MAX}, 0 for no limit"),
+    ] = _BUDGETS.errors_max
+    slow_below_bytes_per_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=RATE_MAX,
+            description="The drive is given up when over a whole window of `slow_s` it moved fewer"
+            " bytes per second. Under a rate limit no more than half of that limit is asked;"
+            " 0 is no minimum",
+        ),
+        Right("a whole number of bytes per second, 0 for no minimum"),
+    ] = _BUDGETS.slow_below_bytes_per_s
+    slow_s: Annotated[
+        int,
+        Field(
+            ge=SLOW_S_MIN,
+            le=SECONDS_MAX,
+            description="That window: seconds of writing and reading in one session, pauses not"
+            " counted; more than all retries of one sector wait",
+        ),
+        Right(f"a whole number of seconds, {SLOW_S_MIN} to {SECONDS_MAX}"),
+    ] = _BUDGETS.slow_s
 
 
 class HealthTable(Table):

@@ -10,6 +10,7 @@ from nullbay.domain.canonical import canonical_sha256
 from nullbay.domain.codec import U64, to_plain
 from nullbay.domain.drive import HiddenArea, Unit
 from nullbay.domain.ids import IdentityKey, PlanSha256, PolicyId
+from nullbay.domain.lot import DataCategory, Destination
 from nullbay.domain.method import MediaKind, Method, Technique, Transport
 from nullbay.domain.patterns import Pattern
 from nullbay.domain.policy import Budgets, HealthLine, VerificationProfile
@@ -74,6 +75,8 @@ class SanitizationPlan:
 
     `limitations` are codes of what this plan cannot show, printed on the certificate.
     `excluded_areas` are areas the standard itself leaves out, by name (`EXCLUDABLE_AREAS`).
+    `data_category` and `destination` are those of the lot that the required method came from: what
+    is signed about the lot has to say the same.
     """
 
     identity_key: IdentityKey
@@ -94,6 +97,8 @@ class SanitizationPlan:
     excluded_areas: tuple[str, ...]
     two_person_approval: bool
     simulated: bool
+    data_category: DataCategory | None = None
+    destination: Destination | None = None
     schema: str = "nullbay.plan/1"
 
     @property

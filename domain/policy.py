@@ -79,9 +79,10 @@ class CategoryRule:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Limits of patience. Seconds, degrees Celsius, bytes per second; a rate of 0 is no limit.
+    """Limits of patience. Seconds, degrees Celsius, bytes per second; a limit of 0 is none.
 
     `continue_past_unwritable` writes the rest of a drive that cannot pass, to leave less on it.
+    `errors_max` and `slow_below_bytes_per_s` over `slow_s` are per session, and give a drive up.
     """
 
     write_retries: int = 3
@@ -93,6 +94,9 @@ class Budgets:
     pause_above_celsius: int = 65
     continue_below_celsius: int = 55
     rate_limit_bytes_per_s: U64 = 0
+    errors_max: int = 1000
+    slow_below_bytes_per_s: U64 = 1_000_000
+    slow_s: int = 900
 
     def __post_init__(self) -> None:
         """Refuse limits that mean nothing."""
@@ -105,9 +109,20 @@ class Budgets:
         ):
             msg = "stall_s, deadline_s, absent_deadline_s are at least 1, a rate is not negative"
             raise ValueError(msg)
+        if self.errors_max < 0 or self.slow_below_bytes_per_s < 0 or self.slow_s < 60:
+            msg = "errors_max and slow_below_bytes_per_s are not negative, slow_s is at least 60"
+            raise ValueError(msg)
+        if self.slow_below_bytes_per_s and self.longest_retry_s >= self.slow_s:
+            msg = "slow_s is more than all retries of one sector wait"
+            raise ValueError(msg)
         if not 0 < self.continue_below_celsius < self.pause_above_celsius:
             msg = "continue_below_celsius is above 0 and below pause_above_celsius"
             raise ValueError(msg)
+
+    @property
+    def longest_retry_s(self) -> int:
+        """Seconds that one sector's retries wait; the drive's own time comes on top."""
+        return self.write_retries * self.retry_pause_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,10 +134,6 @@ REFUSAL: dict[str, tuple[str, str]] = {
         "the bench does not hold this drive, or no longer",
         "open it again",
     ),
-    "drive.fenced": (
-        "a process that worked on this drive is stuck in the kernel and cannot be ended",
-        "pull the drive; if that does not help, restart the station",
-    ),
     "bench.stopping": (
         "the bench is stopping and begins nothing",
         "wait until it has started again",
@@ -338,6 +334,14 @@ VERDICT: dict[str, tuple[str, str]] = {
     "verification.unreadable": (
         "sectors that had to be read could not be read",
         "destroy the drive or use a firmware technique",
+    ),
+    "health.too-many-errors": (
+        "the drive was given up: more of its sectors failed than the policy bears with",
+        "destroy the drive",
+    ),
+    "health.too-slow": (
+        "the drive was given up: for longer than the policy bears with, it moved too little",
+        "destroy the drive; where it hangs on a slow port, attach it directly and run it again",
     ),
     "health.retired-during": (
         "the drive retired sectors while it was overwritten: old data may remain in them",

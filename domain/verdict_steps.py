@@ -106,6 +106,10 @@ def _outcome_kind(step: Step, outcome: StepOutcome, *, away: bool) -> Iterator[F
             yield definite("step.refused", f"step {step.number}")
         case OutcomeKind.FAILED:
             yield definite("step.failed", f"step {step.number}: " + ", ".join(outcome.codes))
+            if "health.too-many-errors" in outcome.codes:
+                yield definite("health.too-many-errors", f"step {step.number}")
+            if "health.too-slow" in outcome.codes:
+                yield definite("health.too-slow", f"step {step.number}")
         case OutcomeKind.INTERRUPTED:
             yield _unfinished("step.interrupted", step, away=away)
         case OutcomeKind.INDETERMINATE:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from nullbay.config.aliases import label_readings, spellings
 from nullbay.domain.status import Count
 from nullbay.domain.verdict import Verdict
 from nullbay.server.cards import (
@@ -21,6 +22,7 @@ from nullbay.server.cards import (
     LotAccount,
     LotCard,
     ManifestLine,
+    ManifestSource,
     RecordCard,
     StationAccount,
 )
@@ -60,16 +62,32 @@ class StationLedger:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedStay:
+    """A stay that no job was done in: what was scanned for the drive, and why not, in codes."""
+
+    station: str
+    bay: str
+    scanned: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LotFacts:
     """What is known of a lot: records newest first, the customer's lines, what never showed itself.
 
-    `not_detected` are the keys of what was scanned for drives that never enumerated.
+    `not_detected` is what was scanned for drives that never enumerated, `refused` are those that
+    came and were not worked on. `stations` have told of the lot, `open_at` those where it is open.
     """
 
     reference: str
     records: tuple[RecordCard, ...]
     lines: tuple[ManifestLine, ...] = ()
     not_detected: frozenset[str] = frozenset()
+    refused: tuple[RefusedStay, ...] = ()
+    customer: str = ""
+    stations: tuple[str, ...] = ()
+    open_at: tuple[str, ...] = ()
+    manifests: tuple[ManifestSource, ...] = ()
 
 
 def account_station(facts: StationLedger) -> StationAccount:
@@ -103,7 +121,7 @@ def account_station(facts: StationLedger) -> StationAccount:
 def account_lot(facts: LotFacts) -> LotAccount:
     """The account of a lot."""
     drives = _drives(facts)
-    lines = tuple(_line(one, drives, facts.not_detected) for one in facts.lines)
+    lines = tuple(_lines(facts, drives))
     surplus = tuple(one for one in drives if one.on_manifest is False)
     counts = _line_counts(lines, surplus) if facts.lines else ()
     accounted = None
@@ -116,7 +134,20 @@ def account_lot(facts: LotFacts) -> LotAccount:
         surplus=surplus,
         counts=counts,
         accounted=accounted,
+        open_at=facts.open_at,
+        manifests=facts.manifests,
     )
+
+
+def merged(manifests: Iterable[Iterable[ManifestLine]]) -> tuple[ManifestLine, ...]:
+    """One list of several: a drive that an earlier one names already is not expected twice."""
+    known: set[str] = set()
+    lines: list[ManifestLine] = []
+    for given in manifests:
+        fresh = [line for line in given if not known & _line_names(line)]
+        known.update(name for line in fresh for name in _line_names(line))
+        lines += fresh
+    return tuple(lines)
 
 
 def _drives(facts: LotFacts) -> tuple[DriveAccount, ...]:
@@ -124,7 +155,7 @@ def _drives(facts: LotFacts) -> tuple[DriveAccount, ...]:
     of: dict[str, list[RecordCard]] = {}
     for one in sorted(facts.records, key=lambda record: -record.number):
         of.setdefault(one.identity_key, []).append(one)
-    named = {key for line in facts.lines for key in _line_keys(line)}
+    expected = {name for line in facts.lines for name in _line_names(line)}
     return tuple(
         DriveAccount(
             identity_key=identity,
@@ -134,39 +165,60 @@ def _drives(facts: LotFacts) -> tuple[DriveAccount, ...]:
             asset_tag=records[0].asset_tag,
             verdict=records[0].verdict,
             records=tuple(records),
-            on_manifest=bool(named & _drive_keys(records)) if facts.lines else None,
+            on_manifest=bool(expected & _drive_names(records)) if facts.lines else None,
         )
         for identity, records in of.items()
     )
 
 
-def _line(
-    line: ManifestLine, drives: tuple[DriveAccount, ...], not_detected: frozenset[str]
-) -> LineAccount:
-    keys = _line_keys(line)
-    for drive in drives:
-        if keys & _drive_keys(drive.records):
-            return LineAccount(line, LineState.DONE, drive.records[0])
-    texts = {key for _, key in keys}
-    state = LineState.NOT_DETECTED if texts & not_detected else LineState.MISSING
-    return LineAccount(line, state, None)
+def _lines(facts: LotFacts, drives: tuple[DriveAccount, ...]) -> Iterator[LineAccount]:
+    """What became of every line: by its drive's record, else by what was scanned for it."""
+    by_name: dict[str, int] = {}
+    for number, drive in enumerate(drives):
+        for name in _drive_names(drive.records):
+            by_name.setdefault(name, number)
+    lost = {name for scanned in facts.not_detected for name in _scan_names(scanned)}
+    refusals = {name: one.codes for one in facts.refused for name in _scan_names(one.scanned)}
+    for line in facts.lines:
+        found = [by_name[name] for name in _line_names(line) if name in by_name]
+        if found:
+            yield LineAccount(line, LineState.DONE, drives[min(found)].records[0])
+            continue
+        names = _line_names(line) | _tag_names(line.asset_tag)
+        codes = next((refusals[name] for name in sorted(names) if name in refusals), None)
+        if codes is not None:
+            yield LineAccount(line, LineState.REFUSED, None, codes)
+        else:
+            state = LineState.NOT_DETECTED if names & lost else LineState.MISSING
+            yield LineAccount(line, state, None)
 
 
-def _line_keys(line: ManifestLine) -> frozenset[tuple[str, str]]:
-    given = (("serial", key_of(line.serial)), ("tag", key_of(line.asset_tag)))
-    return frozenset(one for one in given if one[1])
+def _line_names(line: ManifestLine) -> frozenset[str]:
+    """Every reading of a line's serial; its asset tag counts where it has none."""
+    return _serial_names(line.serial) or _tag_names(line.asset_tag)
 
 
-def _drive_keys(records: Iterable[RecordCard]) -> frozenset[tuple[str, str]]:
-    """Device serial and label serial count alike; how they may differ is the station's rule."""
+def _drive_names(records: Iterable[RecordCard]) -> frozenset[str]:
+    """Everything a manifest may call the drive: by the rules that its station reads labels by."""
+    names: set[str] = set()
+    for one in records:
+        own = spellings(one.serial, one.wwn, one.manufacturer, one.model)
+        names.update(f"serial {text}" for text in own)
+        names |= _serial_names(one.label_serial) | _tag_names(one.asset_tag)
+    return frozenset(names)
 
-    def every() -> Iterator[tuple[str, str]]:
-        for one in records:
-            yield "serial", key_of(one.serial)
-            yield "serial", key_of(one.label_serial)
-            yield "tag", key_of(one.asset_tag)
 
-    return frozenset(one for one in every() if one[1])
+def _scan_names(scanned: str) -> frozenset[str]:
+    """A scan that is kept alone may have been a label or a tag."""
+    return _serial_names(scanned) | _tag_names(scanned)
+
+
+def _serial_names(serial: str) -> frozenset[str]:
+    return frozenset(f"serial {text}" for text in label_readings(serial))
+
+
+def _tag_names(tag: str) -> frozenset[str]:
+    return frozenset({f"tag {key_of(tag)}"} if key_of(tag) else ())
 
 
 def _line_counts(
@@ -180,8 +232,8 @@ def _card(facts: LotFacts, drives: tuple[DriveAccount, ...]) -> LotCard:
     issued = [one.issued_at for one in facts.records]
     return LotCard(
         lot=facts.reference,
-        customer=next((one.customer for one in facts.records if one.customer), ""),
-        stations=tuple(sorted({one.station for one in facts.records})),
+        customer=next((one.customer for one in facts.records if one.customer), facts.customer),
+        stations=tuple(sorted({one.station for one in facts.records} | {*facts.stations})),
         drives=len(drives),
         records=len(facts.records),
         verdicts=tuple(

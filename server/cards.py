@@ -291,21 +291,40 @@ class ManifestLine:
     model: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ManifestSource:
+    """Where a manifest came from: a station, or (empty) a person at the centre.
+
+    `by` is who gave it there, `sha256` that of the file a station read.
+    """
+
+    station: str
+    by: str
+    sha256: str
+    lines: int
+    received: Stamp
+
+
 class LineState(enum.StrEnum):
-    """What became of a drive of a lot."""
+    """What became of a drive of a lot. `refused`: it came, and no job was done on it."""
 
     MISSING = "missing"
     NOT_DETECTED = "not-detected"
+    REFUSED = "refused"
     DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class LineAccount:
-    """A line of the manifest, its state, and the record that decides (the last attempt's)."""
+    """A line of the manifest, its state, and the record that decides (the last attempt's).
+
+    `refusals` are the codes of why there is none, where the drive came.
+    """
 
     line: ManifestLine
     state: LineState
     record: RecordCard | None
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +360,9 @@ class LotCard:
 class LotAccount:
     """A lot reconciled. `lines` and `surplus` are empty without a manifest.
 
-    `surplus` are drives with records that no line names. `accounted`: every line is done or
-    not-detected and there is no surplus; without a manifest None, nobody can tell.
+    `surplus` are drives with records that no line names. `accounted`: no line is missing and there
+    is no surplus; without a manifest None, nobody can tell. `open_at` are stations where it takes
+    drives; `manifests` are those that `lines` were made of.
     """
 
     card: LotCard
@@ -351,6 +371,8 @@ class LotAccount:
     surplus: tuple[DriveAccount, ...]
     counts: tuple[Count, ...]
     accounted: bool | None
+    open_at: tuple[str, ...]
+    manifests: tuple[ManifestSource, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from nullbay.server.cards import (
     Totals,
 )
 from nullbay.server.changes import Change, Changes
-from nullbay.server.db import lookup, queries, standing, trail
+from nullbay.server.db import lookup, lots, queries, standing, trail
 from nullbay.server.db.engine import Database
 from nullbay.server.deliveries import Deliveries
 from nullbay.server.evidence import Evidence
@@ -192,13 +192,13 @@ class Centre:
         return path
 
     async def lots(self, *, text: str = "") -> tuple[LotCard, ...]:
-        """Lots that records or manifests name, the one with the latest record first."""
+        """Lots that records, manifests or ledgers name, the one with the latest record first."""
         return await self._read(lookup.lots, text)
 
     async def lot(self, reference: str) -> LotAccount:
-        """One lot reconciled. Raises UnknownError where no record and no manifest names it."""
+        """One lot reconciled. Raises UnknownError where nothing names it."""
         facts = await self._read(lookup.lot_facts, clean(reference))
-        if not facts.records and not facts.lines:
+        if not (facts.records or facts.lines or facts.stations):
             raise _unknown("lot", reference)
         return accounts.account_lot(facts)
 
@@ -208,7 +208,7 @@ class Centre:
         """What a lot should hold, instead of what was said before. Raises MalformedError."""
         now = self.clock.now()
         await self._work.write(
-            partial(standing.keep_manifest, self._database, clean(reference), lines, by, now)
+            partial(lots.keep_manifest, self._database, clean(reference), lines, by, now)
         )
         self._changes.tell("lot", reference)
         return await self.lot(reference)

@@ -21,7 +21,7 @@ from nullbay.domain.verdict import Verdict
 from nullbay.server import receive
 from nullbay.server.cards import Via
 from nullbay.server.changes import Changes
-from nullbay.server.db import intake, standing
+from nullbay.server.db import intake, lots, standing
 from nullbay.server.db.engine import Database
 from nullbay.server.evidence import Evidence, WrongDigestError
 from nullbay.server.findings import CATALOGUE
@@ -154,6 +154,52 @@ class Deliveries:
                     return taken
         except _REFUSED as error:
             await self._refuse(station, "record", _sha256(data), error, len(data))
+            raise
+
+    async def take_document(self, station: str, sha256: str, data: bytes) -> intake.Taken:
+        """A document that the station's ledger names; the receipt, new or the same as before.
+
+        Raises as `take_entry`, and NotYetError while no entry of this station names it.
+        """
+        known = self._known(station)
+        now = self._clock.now()
+        try:
+            if _sha256(data) != sha256:
+                raise WrongDigestError("the document is not the one that its address names")
+            taken: intake.Taken | intake.Missing | intake.Contradicted | None
+            taken = await self._work.read(
+                partial(lots.find_document, self._database, station, sha256)
+            )
+            if taken is None:
+                check = partial(receive.check_document, data, known)
+                document = await self._work.check(check)
+                receipt = self._receipt(sha256, station, now)
+                taken = await self._work.write(
+                    partial(
+                        lots.add_document,
+                        self._database,
+                        station,
+                        sha256,
+                        data,
+                        document,
+                        now,
+                        receipt,
+                    )
+                )
+            match taken:
+                case intake.Missing():
+                    raise NotYetError(
+                        "No ledger entry of this station names the document yet",
+                        next_step="Deliver that entry first, then the document again",
+                    )
+                case intake.Contradicted(code, message):
+                    raise RefusedError(code, message, subject=sha256[:16])
+                case intake.Taken():
+                    if taken.is_new:
+                        self._changes.tell("lot", station)
+                    return taken
+        except _REFUSED as error:
+            await self._refuse(station, "document", _sha256(data), error, len(data))
             raise
 
     async def has_evidence(self, station: str, sha256: str) -> bool:

@@ -131,6 +131,12 @@ _HAPPENED = (
         "Compare record and ledger; the digest is kept.",
     ),
     (
+        "lot.contradicts-ledger",
+        _A,
+        "The station sent a lot's document that says something else than its own ledger.",
+        "Compare the document in its journal with its ledger; the digest is kept.",
+    ),
+    (
         "record.replayed",
         _A,
         "A record that is already here came again in another form.",

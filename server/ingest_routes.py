@@ -15,6 +15,7 @@ from aiohttp import web
 
 from nullbay.certs.bundle import BUNDLE_MAX_BYTES
 from nullbay.certs.delivery import ENTRY_MAX_BYTES
+from nullbay.certs.lot_document import DOCUMENT_MAX_BYTES
 from nullbay.domain.clock import Clock
 from nullbay.domain.errors import MalformedError, TooLargeError
 from nullbay.server.cards import Via
@@ -53,6 +54,7 @@ STATUSES = {
     "ledger.fork": 409,
     "ledger.gap": 409,
     "ledger.missing": 409,
+    "lot.contradicts-ledger": 422,
     "record.contradicts-ledger": 422,
     "record.not-authentic": 422,
     "record.refused": 422,
@@ -107,19 +109,23 @@ class _Door:
         self._most, self._now = at_once, 0
 
     @contextmanager
-    def room(self) -> Iterator[None]:
-        """Bodies that are being read never fill the memory. Raises BusyError."""
-        if self._now >= self._most:
+    def room(self, share: int = 1) -> Iterator[None]:
+        """Bodies that are being read never fill the memory; large ones count several times.
+
+        Raises BusyError.
+        """
+        share = min(share, self._most)
+        if self._now + share > self._most:
             raise BusyError(
                 "The centre has more deliveries than it takes at once",
                 next_step="Deliver it again a little later",
                 headers={"Retry-After": "2"},
             )
-        self._now += 1
+        self._now += share
         try:
             yield
         finally:
-            self._now -= 1
+            self._now -= share
 
     async def body(self, ask: Ask[Any, None], kind: StreamBody, what: str, cap: int) -> bytes:
         """The whole body. Raises TooLargeError, noted with the digest its address claims."""
@@ -183,6 +189,12 @@ def routes(
             taken = await deliveries.take_record(ask.caller.person, ask.params.sha256, body)
             return _receipt(taken)
 
+    async def document(ask: Ask[Digest, None]) -> Answer:
+        with door.room(DOCUMENT_MAX_BYTES // BUNDLE_MAX_BYTES):
+            body = await door.body(ask, json, "document", DOCUMENT_MAX_BYTES)
+            taken = await deliveries.take_document(ask.caller.person, ask.params.sha256, body)
+            return _receipt(taken)
+
     async def has_evidence(ask: Ask[Digest, None]) -> web.Response:
         found = await deliveries.has_evidence(ask.caller.person, ask.params.sha256)
         return web.Response(status=200 if found else 404)
@@ -240,6 +252,18 @@ def routes(
                 "record.replayed",
                 "simulated.refused",
             ),
+        ),
+        Route(
+            "PUT",
+            "/v1/documents/{sha256}",
+            "Deliver a lot's document that a ledger entry names; answers a signed receipt",
+            station,
+            document,
+            answers,
+            Digest,
+            json,
+            (201, 200),
+            (*common, *unsound, "ledger.missing", "lot.contradicts-ledger"),
         ),
         Route(
             "HEAD",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
-from nullbay.certs import bundle, delivery, dsse, ledger, verify
+from nullbay.certs import bundle, delivery, dsse, ledger, lot_document, verify
 from nullbay.certs.keys import DEMO_PREFIX, PublicKey, read_public_keys
+from nullbay.certs.lot_document import LotDocument
 from nullbay.certs.predicate import Predicate
 from nullbay.certs.strictjson import read_json
 from nullbay.config.server_settings import StationEntry
@@ -159,6 +160,17 @@ def check_record(
     archive = checked.statement.subject[0].digest.sha256
     statement = hashlib.sha256(file.envelope.payload).hexdigest()
     return _row(said, data, envelope_sha256, statement, archive, is_simulated=is_simulated)
+
+
+def check_document(data: bytes, station: KnownStation) -> LotDocument:
+    """A lot's document that is well formed and of this station; its ledger has yet to name it.
+
+    Raises RefusedError, MalformedError.
+    """
+    document = lot_document.read(data)
+    _require_station(document.station, station)
+    _require_moment(document.event.at)
+    return document
 
 
 def check_status(data: bytes, station: str, *, accept_simulated: bool) -> StationStatus:

@@ -6,6 +6,7 @@ code `http.insecure` stands on every page and in every status.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from nullbay.domain.errors import NullbayError
 INSECURE = "http.insecure"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHUTDOWN_S = 5.0
+CONNECTIONS_MAX = 256
 
 
 class ListenError(NullbayError):
@@ -98,7 +100,7 @@ async def serve(app: web.Application, binding: Binding) -> Served:
     tls = _tls(binding)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
-    site = web.TCPSite(runner, binding.host, binding.port, ssl_context=tls)
+    site = _Site(runner, binding.host, binding.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
@@ -109,6 +111,35 @@ async def serve(app: web.Application, binding: Binding) -> Served:
         ) from None
     port = int(runner.addresses[0][1])
     return Served(url_of(binding, port), port, runner)
+
+
+class _Site(web.TCPSite):
+    """Listens, and hangs up on whoever comes when `CONNECTIONS_MAX` are there.
+
+    aiohttp waits for ever for a first request: strangers could take every file descriptor, and
+    journal and records of this process would have none left.
+    """
+
+    async def start(self) -> None:
+        """As `TCPSite.start`, with the cap."""
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None, "set up before"  # noqa: S101 - our own order of calls
+
+        def meet() -> asyncio.BaseProtocol:
+            return server() if len(server.connections) < CONNECTIONS_MAX else _Full()
+
+        self._server = await asyncio.get_running_loop().create_server(
+            meet, self._host, self._port, ssl=self._ssl_context, backlog=self._backlog
+        )
+
+
+class _Full(asyncio.Protocol):
+    """No room for this connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hang up."""
+        transport.close()
 
 
 def url_of(binding: Binding, port: int) -> str:

@@ -86,7 +86,10 @@ class Connection:
                     await self._clock.sleep(FLUSH_POLL_S)
 
     async def _greet(self) -> bool:
-        hello = b.BenchHello(b.PROTOCOL, self._service.build, self._service.public_key_pem)
+        service = self._service
+        hello = b.BenchHello(
+            b.PROTOCOL, service.build, service.public_key_pem, service.refuses_all()
+        )
         try:
             async with self._clock.timeout(HELLO_S):
                 b.require_agent(await self._channel.receive())

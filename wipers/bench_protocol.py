@@ -216,12 +216,16 @@ ToBench: TypeAlias = AgentHello | Request
 
 @dataclass(frozen=True, slots=True)
 class BenchHello:
-    """Which bench this is, and the key that it signs transcripts with (SPKI in PEM)."""
+    """Which bench this is, and the key that it signs transcripts with (SPKI in PEM).
+
+    `refuses_all`: why it refuses every drive now, whatever it is; empty where all is well.
+    """
 
     kind: ClassVar[str] = "hello"
     protocol: str
     build: Build
     bench_public_key_pem: bytes
+    refuses_all: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ processes do.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import closing, suppress
@@ -19,8 +20,9 @@ from typing import Any
 from nullbay.domain.drive import Drive
 from nullbay.domain.errors import MalformedError, NullbayError
 from nullbay.domain.ids import JobId, PolicyId
+from nullbay.domain.logline import about, fields
 from nullbay.domain.outcome import JobEnd, SessionEnd
-from nullbay.domain.plan import SanitizationPlan, Step
+from nullbay.domain.plan import Refusal, SanitizationPlan, Step
 from nullbay.domain.policy import Policy
 from nullbay.domain.record import Transcript
 from nullbay.domain.text import show
@@ -44,6 +46,8 @@ TICKETS_MAX = 16
 FENCE_S = 10.0
 POLL_S = 0.05
 STOP_S = 60.0
+
+_log = logging.getLogger("nullbay.bench")
 
 
 @dataclass(slots=True)
@@ -116,6 +120,10 @@ class BenchService:
         self._stopping = False
         self._end: asyncio.Task[None] | None = None
         self.stopped = asyncio.Event()
+
+    def refuses_all(self) -> tuple[Refusal, ...]:
+        """Why every drive is refused now."""
+        return self._bench.refuses_all()
 
     # --- drives --------------------------------------------------------------------------------
 
@@ -377,6 +385,13 @@ class BenchService:
         kept.work, self._working[work.job] = work, job
 
         async def run() -> SessionResult:
+            with about(job=work.job, bay=kept.drive.attachment.bay or ""):
+                _log.info("session.began", extra=fields(device=kept.held.device))
+                result = await acting()
+                _log.info("session.ended", extra=fields(end=result.end, code=result.code))
+                return result
+
+        async def acting() -> SessionResult:
             try:
                 result = await act(work)
             except Exception:

@@ -127,15 +127,23 @@ def _pinned(question: GuardQuestion) -> Iterator[tuple[str, str]]:
     for pin in question.pins:
         if match := pin_match(pin, question.drive):
             yield "guard.pinned", match
-    if not question.pins:
+    yield from _root(question.pins, question.root_drive)
+
+
+def _root(pins: tuple[Pin, ...], root: Drive | None) -> Iterator[tuple[str, str]]:
+    if not pins:
         return
-    root = question.root_drive
     if root is None:
         yield "guard.undetermined", "it could not be determined which drive the station runs from"
-    elif not any(pin_match(pin, root) for pin in question.pins):
+    elif not any(pin_match(pin, root) for pin in pins):
         serial = root.identity.serial.shown or "without a serial"
         names = ", ".join(node.name for node in root.attachment.nodes)
         yield "guard.root-not-pinned", f"the root file system is on {names}, serial {serial}"
+
+
+def whole_station(pins: tuple[Pin, ...], root: Drive | None) -> tuple[Refusal, ...]:
+    """Why every drive of this station is refused, whatever it is; empty where none is for that."""
+    return tuple(Refusal(code, show(evidence)) for code, evidence in _root(pins, root))
 
 
 def pin_match(pin: Pin, drive: Drive) -> str:

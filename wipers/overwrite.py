@@ -191,6 +191,7 @@ class OverwritePass:
                 return
         logical = self._port.geometry.logical_sector_bytes
         lbas = range(offset // logical, (offset + len(data)) // logical)
+        self.control.count_errors(len(lbas))
         with self._lock:
             self.unwritable_count += len(lbas)
             self._unwritable_first = sorted({*self._unwritable_first, *lbas})[:LISTED_MAX]
@@ -207,6 +208,8 @@ class OverwritePass:
             self.written_bytes += length
             self.last_written = done
             self.cured_by_retry += cured
+        if cured:
+            self.control.count_errors()
 
     def _write_once(self, lane: int, offset: int, data: memoryview) -> None:
         self._in_flight[lane] = self._clock.boottime()

@@ -83,6 +83,8 @@ def plan(drive: Drive, policy: Policy, lot: Lot | None = None) -> SanitizationPl
         excluded_areas=_excluded_areas(drive),
         two_person_approval=policy.two_person_approval,
         simulated=drive.simulated,
+        data_category=lot.data_category if lot else None,
+        destination=lot.destination if lot else None,
     )
 
 

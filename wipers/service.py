@@ -30,7 +30,7 @@ from nullbay.wipers import protocol as p
 from nullbay.wipers.appendfile import Fault, no_fault
 from nullbay.wipers.channel import Channel, ChannelClosedError
 from nullbay.wipers.evidence import evidence, standing
-from nullbay.wipers.guard import GuardQuestion, Pin, refusals
+from nullbay.wipers.guard import GuardQuestion, Pin, refusals, whole_station
 from nullbay.wipers.hearing import Hearing, SessionResult
 from nullbay.wipers.jobdir import (
     REWIND_BYTES,
@@ -193,7 +193,7 @@ class Bench:
             async with self._host.clock.timeout(OPEN_TIMEOUT_S):
                 p.require_hello(await process.channel.receive())
                 await process.channel.send(p.Hello(p.PROTOCOL, self._build.version))
-                await process.channel.send(p.Open(device))
+                await process.channel.send(p.Open(_name_of(seen, device)))
                 answer = await process.channel.receive()
         except (TimeoutError, ChannelClosedError, MalformedError) as error:
             process.kill()
@@ -407,6 +407,10 @@ class Bench:
         )
         return order, from_zero
 
+    def refuses_all(self) -> tuple[Refusal, ...]:
+        """Why no drive may be touched on this station at all."""
+        return whole_station(self._placement.pins, self._host.facts.root_drive())
+
     def guard(self, drive: Drive, *, outside_bays: bool = False) -> None:
         """Ask whether this drive may be touched at all. Raises RefusedError."""
         question = GuardQuestion(
@@ -433,6 +437,16 @@ def require_confirmed(drive: Drive, confirm: str | None) -> None:
             "the text to confirm with is not that of this drive; nothing was touched",
             next_step="Take it from `nullbay drives`, and look at the drive's label",
         )
+
+
+def _name_of(seen: Drive, device: str) -> str:
+    """What a drive process opens: the kernel's own name of the drive that the guard let through.
+
+    Not what was asked for: whoever asks may own a link in that path and turn it meanwhile. A drive
+    that is in no bay would be claimed, and asked, before it is found to be another one.
+    Drives made of software have no name but their file.
+    """
+    return device if seen.simulated else seen.attachment.nodes[0].name
 
 
 def is_named(drive: Drive) -> bool:

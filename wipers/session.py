@@ -23,6 +23,7 @@ from nullbay.wipers import protocol as p
 from nullbay.wipers.channel import Channel, ChannelClosedError
 from nullbay.wipers.control import Control
 from nullbay.wipers.lanes import LaneExecutor, TimedCalls
+from nullbay.wipers.patience import SpeedWatch
 from nullbay.wipers.readback import ReadBackRun
 from nullbay.wipers.steps import Sizes, StepRun, StepWork
 from nullbay.wipers.stream import stream_of
@@ -77,7 +78,11 @@ class DriveSession:
                     case p.Execute() as order if self._access is not None and (
                         work is None or work.done()
                     ):
-                        self._control = Control(self._clock, order.rate_limit_bytes_per_s)
+                        self._control = Control(
+                            self._clock,
+                            order.rate_limit_bytes_per_s,
+                            errors_max=order.plan.budgets.errors_max,
+                        )
                         work = self._start(self._execute(self._access, order))
                     case p.Recheck() as order if self._access is not None and (
                         work is None or work.done()
@@ -314,12 +319,13 @@ class DriveSession:
         await self._channel.send(p.Exchanged(exchange))
 
     async def _watch(self, order: p.Execute) -> None:
-        """Progress, stall and deadline, four times a second; also when nobody listens any more.
+        """Progress, stall, speed and deadline, four times a second; even when nobody listens.
 
         A drive that has not answered for longer than the stall time ends its step; where there is
         no step yet, nothing more is said, and the peer draws its conclusion from the silence.
         """
         started, budgets = self._clock.boottime(), order.plan.budgets
+        speed = SpeedWatch(budgets, self._control)
         while True:
             await self._clock.sleep(WATCH_S)
             if self._clock.boottime() - started > budgets.deadline_s:
@@ -328,6 +334,9 @@ class DriveSession:
             if run is not None and run.longest_in_flight_s() > budgets.stall_s:
                 self._control.stop("write.stalled")
                 run.give_up()
+            moved = run.moved_bytes() if run is not None else None
+            if moved is not None and speed.is_too_slow(self._clock.boottime(), run, moved):
+                self._control.stop("health.too-slow")
             progress = self._progress(order)
             if progress is not None and self._calls.longest_s() <= budgets.stall_s:
                 with suppress(ChannelClosedError):

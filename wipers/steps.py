@@ -70,6 +70,7 @@ class StepRun:
         self._work, self._clock, self._executor, self._so_far = work, clock, executor, so_far
         self._sizes = sizes
         self._phase = "write"
+        self._is_over = False
         self._writing: OverwritePass | None = None
         self._verifying: Verification | None = None
         self._given_up = asyncio.Event()
@@ -90,6 +91,13 @@ class StepRun:
         part = self._verifying or self._writing
         return part.longest_in_flight_s() if part else 0.0
 
+    def moved_bytes(self) -> int | None:
+        """Written and read back so far; None before and after that work."""
+        if self._writing is None or self._is_over:
+            return None
+        read_bytes = self._verifying.read_bytes if self._verifying else 0
+        return self._writing.written_bytes + read_bytes
+
     async def perform(self, report: Report) -> StepOutcome:
         """Write and verify. Never raises for what a drive does: that is the outcome."""
         started = self._clock.now()
@@ -109,6 +117,7 @@ class StepRun:
             verification = verifying.result()
             if code := self._stop_code(verifying.failure):
                 kind, codes = _kind_of(code), (code,)
+        self._is_over = True
         earlier = self._so_far
         unwritable = writing.unwritable
         if earlier is not None and earlier.unwritable.count:

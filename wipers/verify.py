@@ -159,7 +159,9 @@ class Verification:
             if self.control.stop_code:
                 return False  # neither read nor known to be unreadable
             if self._try_read(lane, offset, buffer):
+                self.control.count_errors()
                 return True
+        self.control.count_errors()
         rewritten = self._rule.cure_by_rewriting and self._rewrite(lane, offset, source)
         if rewritten and self._try_read(lane, offset, buffer):
             with self._lock:

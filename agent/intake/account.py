@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from nullbay.agent.intake.state import IntakeState, LotState, Stay
 from nullbay.config.aliases import drive_spellings, folded, label_readings, likeness
+from nullbay.domain.clock import Stamp
 from nullbay.domain.ids import InsertionId, LotRef
 from nullbay.domain.intake import ManifestRow, Scanned
 from nullbay.domain.verdict import Verdict
@@ -61,13 +62,19 @@ class DestroyReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToDestroy:
-    """A drive nobody can clear: named as it was scanned, or as the drive names itself."""
+    """A drive nobody can clear: named as it was scanned, or as the drive names itself.
+
+    `since`: when it was announced, or its job ended; None for one that was concluded before this
+    was kept. `stay` is the last one of a drive that was here.
+    """
 
     reason: DestroyReason
     lot: LotRef | None
     label_serial: str
     asset_tag: str
     insertion: InsertionId | None
+    since: Stamp | None
+    stay: Stay | None
 
 
 def account(state: IntakeState, lot: LotState) -> Account:
@@ -104,14 +111,26 @@ def account(state: IntakeState, lot: LotState) -> Account:
 def destroy_queue(state: IntakeState) -> tuple[ToDestroy, ...]:
     """Drives to be destroyed: announced and never detected, or last concluded NOT_SANITIZED."""
     queue = [
-        ToDestroy(DestroyReason.NOT_DETECTED, one.lot, one.label_serial, one.asset_tag, None)
+        ToDestroy(
+            DestroyReason.NOT_DETECTED,
+            one.lot,
+            one.label_serial,
+            one.asset_tag,
+            insertion=None,
+            since=one.at,
+            stay=None,
+        )
         for one in state.not_detected.values()
     ]
     for stay in _latest(_all_stays(state)):
         if stay.verdict is Verdict.NOT_SANITIZED:
             serial = stay.label_serial or stay.identity.serial.shown
             why = DestroyReason.NOT_SANITIZED
-            queue.append(ToDestroy(why, stay.lot, serial, stay.asset_tag, stay.insertion))
+            queue.append(
+                ToDestroy(
+                    why, stay.lot, serial, stay.asset_tag, stay.insertion, stay.concluded, stay
+                )
+            )
     return tuple(queue)
 
 
@@ -143,7 +162,7 @@ def _carried(earlier: Stay | None, stay: Stay) -> Stay:
         label_serial=stay.label_serial or earlier.label_serial,
     )
     if stay.job is None:
-        told = replace(told, job=earlier.job, verdict=earlier.verdict)
+        told = replace(told, job=earlier.job, verdict=earlier.verdict, concluded=earlier.concluded)
     return told
 
 

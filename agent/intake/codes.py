@@ -20,6 +20,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "scan.other-bay": "the drive is in another bay than the one that was scanned",
         "scan.other-drive": "the drive in that bay says another serial",
         "scan.manifest-differs": "the manifest gives another serial for this tag",
+        "scan.withdrawn": "the announcement is taken back: no drive is expected for it",
         "scan.gone": "the scan or the drive is not there any more",
         "scan.bound-already": "the drive has a tag or a label already",
         "removal.agrees": "serial, bay and verdict agree: the label is printed",

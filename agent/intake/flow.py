@@ -170,7 +170,7 @@ def _label_scanned(serial: str, around: Scanning) -> Decision:
 def _named(stay: Stay, serial: str, around: Scanning) -> Decision:
     """A label that names one drive: bound at intake, or taken out once it is concluded."""
     bay = around.hand.bay
-    if stay.scanned_out:
+    if stay.scanned_out and bay in {None, stay.bay}:
         return _again(stay, serial, around)
     if stay.verdict is not None or not stay.is_here:
         where = bay or _pulled_from(stay, around.state)

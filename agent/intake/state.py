@@ -63,6 +63,7 @@ class Stay:
     rule: str = ""
     job: JobId | None = None
     verdict: Verdict | None = None
+    concluded: Stamp | None = None
     scanned_out: bool = False
     bound_by: Person | None = None
 
@@ -147,9 +148,12 @@ def fold(state: IntakeState, event: StationEvent) -> IntakeState:
             state = _changed(state, insertion, ended=cause)
             return replace(state, stays=_bounded(state.stays))
         case WorkStarted(insertion, job):
-            return _changed(state, insertion, job=job, verdict=None)
-        case WorkEnded(insertion, job, verdict):
-            return _changed(state, insertion, job=job, verdict=verdict)
+            # what it was scanned out with says nothing about what it is worth after this
+            return _changed(
+                state, insertion, job=job, verdict=None, concluded=None, scanned_out=False
+            )
+        case WorkEnded():
+            return _concluded(state, event)
         case Scanned(scan):
             return replace(state, announced=_with(state.announced, scan, event))
         case ScanWithdrawn(scan):
@@ -182,6 +186,14 @@ def fold_all(events: Iterable[StationEvent]) -> IntakeState:
     for event in events:
         state = fold(state, event)
     return state
+
+
+def _concluded(state: IntakeState, event: WorkEnded) -> IntakeState:
+    """Its job has a verdict; told again after a restart, it is as old as it was."""
+    stay = state.stays.get(event.insertion)
+    is_told_again = stay and (stay.job, stay.verdict) == (event.job, event.verdict)
+    at = stay.concluded if stay and is_told_again else event.at
+    return _changed(state, event.insertion, job=event.job, verdict=event.verdict, concluded=at)
 
 
 def _fold_lot(state: IntakeState, event: LotOpened | LotClosed | ManifestTaken) -> IntakeState:
@@ -250,6 +262,7 @@ def _arrived(state: IntakeState, event: InsertionOpened) -> IntakeState:
             bound_by=earlier.bound_by,
             job=earlier.job,
             verdict=earlier.verdict,
+            concluded=earlier.concluded,
             scanned_out=earlier.scanned_out,
         )
         state = replace(state, stays=_without(state.stays, earlier.insertion))

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Any
 
 from nullbay.certs.ledger import LedgerEntry
 from nullbay.domain.canonical import canonical_json
-from nullbay.domain.clock import Clock, Stamp
+from nullbay.domain.clock import UNKNOWN_BOOT, Clock, Stamp
 from nullbay.domain.codec import from_plain, to_plain
+from nullbay.domain.drive import Attachment
 from nullbay.domain.errors import NullbayError, UnknownSchemaError
 from nullbay.domain.ids import IdentityKey, InsertionId, JobId
 from nullbay.domain.job import Certified, Job, JobEvent, transition
@@ -183,18 +184,20 @@ class Journal:
         identity: IdentityKey,
         bay: str,
         card: DriveCard | None = None,
+        attachment: Attachment | None = None,
     ) -> None:
         """A drive is held: its stay will be closed in the ledger, whatever comes."""
         shown = None if card is None else canonical_json(to_plain(card)).decode()
+        there = None if attachment is None else canonical_json(to_plain(attachment)).decode()
         with self.transaction():
             self._db.execute(
                 "INSERT INTO open_insertion (insertion_id, identity_key, bay) VALUES (?, ?, ?)",
                 (insertion, identity, bay),
             )
             self._db.execute(
-                "INSERT INTO insertion (insertion_id, identity_key, bay, opened, card)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (insertion, identity, bay, self.stamp(), shown),
+                "INSERT INTO insertion (insertion_id, identity_key, bay, opened, card, attachment)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (insertion, identity, bay, self.stamp(), shown, there),
             )
 
     def insertion_works(self, insertion: InsertionId, job: JobId) -> None:
@@ -203,6 +206,25 @@ class Journal:
             self._db.execute(
                 "UPDATE open_insertion SET job_id = ? WHERE insertion_id = ?", (job, insertion)
             )
+
+    def never_left(self, insertion: InsertionId) -> bool:
+        """Whether the drive of a stay was attached just like that in its stay before.
+
+        Same boot and same disk sequence number: the kernel never lost it. What cannot be known is
+        taken for having left.
+        """
+        rows = self._db.execute(
+            "SELECT attachment FROM insertion WHERE identity_key ="
+            " (SELECT identity_key FROM insertion WHERE insertion_id = ?)"
+            " AND rowid <= (SELECT rowid FROM insertion WHERE insertion_id = ?)"
+            " ORDER BY rowid DESC LIMIT 2",
+            (insertion, insertion),
+        ).fetchall()
+        if len(rows) < 2 or rows[0][0] is None or rows[0] != rows[1]:
+            return False
+        there: Attachment = from_plain(Attachment, json.loads(rows[0][0]))
+        known_boot = there.boot_id not in {"", UNKNOWN_BOOT}
+        return known_boot and all(node.diskseq for node in there.nodes)
 
     def job_of_stay(self, insertion: InsertionId) -> JobId | None:
         """The job that an open stay works on; None while there is none."""
@@ -389,6 +411,23 @@ class Journal:
         with sqlite3.connect(target) as copy:
             self._db.backup(copy)
         copy.close()
+
+
+def check_in_full(path: Path) -> None:
+    """SQLite's whole integrity check, on a connection of its own: for a thread beside the writer.
+
+    Raises JournalError.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
+            found = db.execute("PRAGMA integrity_check").fetchall()
+    except sqlite3.Error as error:
+        found = [(str(error),)]
+    if found != [("ok",)]:
+        raise JournalError(
+            f"the journal {path} is damaged: {found[0][0]}"[:300],
+            next_step="Keep the file; `nullbay journal recover` saves what can be read",
+        )
 
 
 def _row(row: tuple[Any, ...]) -> JobRow:

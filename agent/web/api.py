@@ -25,12 +25,15 @@ from nullbay.agent.web.metrics import MEDIA_TYPE as METRICS_TYPE
 from nullbay.agent.web.metrics import Metrics
 from nullbay.agent.web.people import People, person_of
 from nullbay.agent.web.shapes import (
+    AskList,
     BayList,
+    Bind,
     ByBay,
     ById,
     ByIdentity,
     ByReference,
     Consent,
+    DestroyList,
     DriveList,
     Health,
     JobList,
@@ -156,6 +159,23 @@ class Api:
     async def scan(self, ask: Ask[None, Scan]) -> ScanAnswer:
         """What a scanner typed."""
         return await self.desk.scan(ask.body.text, person_of(ask, self.people, Act.SCAN))
+
+    async def asks(self, ask: Ask[None, None]) -> AskList:
+        """Those in doubt."""
+        return AskList(self.desk.asks())
+
+    async def bind(self, ask: Ask[ById, Bind]) -> ScanAnswer:
+        """To a drive."""
+        by = person_of(ask, self.people, Act.SCAN)
+        return await self.desk.settle(ask.params.id, ask.body.insertion, by)
+
+    async def withdraw(self, ask: Ask[ById, None]) -> ScanAnswer:
+        """Scanned by mistake."""
+        return await self.desk.withdraw(ask.params.id, person_of(ask, self.people, Act.SCAN))
+
+    async def destroy_queue(self, ask: Ask[None, None]) -> DestroyList:
+        """All of it."""
+        return DestroyList(self.desk.destroy_queue())
 
     async def records(self, ask: Ask[Window, None]) -> RecordList:
         """A window."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from nullbay.agent.desk import Approval, Desk
+from nullbay.agent.desk import Approval, Desk, ScanAnswer
 from nullbay.agent.web.api import bay_of
 from nullbay.agent.web.forms import (
     Link,
@@ -32,6 +32,7 @@ from nullbay.agent.web.live import fragments
 from nullbay.agent.web.people import LOOK, Entrant, People, caller_of, may, person_of
 from nullbay.agent.web.shapes import (
     MANIFEST_MAX_BYTES,
+    Bind,
     ByBay,
     ById,
     ByIdentity,
@@ -41,6 +42,7 @@ from nullbay.agent.web.shapes import (
 from nullbay.agent.web.view import (
     VERDICT_WORDS,
     bay_view,
+    is_stop,
     picture,
     rack_view,
     waiting_in,
@@ -140,7 +142,8 @@ class Console:
     async def rack(self, ask: Ask[None, None]) -> str:
         """The rack as it stands."""
         status = self._picture()
-        return self._page("rack.html", ask, status, rack=rack_view(status.bays))
+        rack = rack_view(status.bays)
+        return self._page("rack.html", ask, status, rack=rack, asks=self.desk.asks())
 
     async def live(self, ask: Ask[None, None]) -> AsyncIterator[Event]:
         """What changes on the rack's page."""
@@ -164,6 +167,16 @@ class Console:
                 (lots, is_locked),
                 partial(self._show, "_lots.html", **common, lots=lots),
             )
+            asks, waiting = self.desk.asks(), len(self.desk.destroy_queue())
+            may_scan = Act.SCAN.value in caller.roles
+            made["asks"] = (
+                (asks, is_locked, may_scan),
+                partial(self._show, "_asks.html", **common, asks=asks),
+            )
+            made["to-destroy"] = (
+                waiting,
+                partial(self._show, "_to_destroy.html", to_destroy=waiting),
+            )
             made["desk"] = (is_locked, partial(self._show, "_desk.html", **common))
             return made
 
@@ -178,7 +191,17 @@ class Console:
         """The answer to a scan."""
         by = person_of(ask, self.people, Act.SCAN)
         answer = await self.desk.scan(ask.body.text, by)
-        return self._show("_scanned.html", answer=answer)
+        return self._scanned(answer)
+
+    async def bind(self, ask: Ask[ById, Bind]) -> str:
+        """The touch on the drive that was meant."""
+        by = person_of(ask, self.people, Act.SCAN)
+        return self._scanned(await self.desk.settle(ask.params.id, ask.body.insertion, by))
+
+    async def withdraw(self, ask: Ask[ById, Nothing]) -> str:
+        """Scanned by mistake."""
+        by = person_of(ask, self.people, Act.SCAN)
+        return self._scanned(await self.desk.withdraw(ask.params.id, by))
 
     async def approve(self, ask: Ask[ById, Consent]) -> web.StreamResponse:
         """The second touch."""
@@ -245,6 +268,13 @@ class Console:
         jobs = await self.desk.approve_lot(ask.params.reference, ask.body.plans, by)
         return self._done(f"Approved: {len(jobs)} drives of {ask.params.reference}")
 
+    # --- what is to be destroyed ---------------------------------------------------------------
+
+    async def destroy_queue(self, ask: Ask[None, None]) -> str:
+        """All of it, to be printed."""
+        drives = self.desk.destroy_queue()
+        return self._page("destroy.html", ask, self._picture(), drives=drives)
+
     # --- drives and records --------------------------------------------------------------------
 
     async def drive(self, ask: Ask[ByIdentity, None]) -> str:
@@ -274,6 +304,13 @@ class Console:
             return response
         return html(self._show("problem.html", problem=told), told.status)
 
+    def _scanned(self, answer: ScanAnswer) -> str:
+        """The answer, with the label or the alarm where there is one."""
+        simulated = self.desk.status().simulated
+        return self._show(
+            "_scanned.html", answer=answer, is_stop=is_stop(answer), simulated=simulated
+        )
+
     def _picture(self) -> StationStatus:
         return picture(self.desk, self.problems)
 
@@ -293,6 +330,7 @@ class Console:
             caller=ask.caller,
             csrf=session.csrf if session else "",
             here=ask.request.path,
+            to_destroy=len(self.desk.destroy_queue()),
             **({"lots": self._lots(status)} | values),
         )
 
@@ -365,6 +403,9 @@ def routes(console: Console, static: Static) -> tuple[Route, ...]:
         Route("GET", "/live", "", LOOK, console.live, EventAnswer(str), is_use=False),
         page("/bays/{bay}", LOOK, console.sheet, ByBay),
         form("/scan", may(Act.SCAN), console.scan, FormBody(ScanForm)),
+        form("/scans/{id}/bind", may(Act.SCAN), console.bind, FormBody(Bind), ById),
+        form("/scans/{id}/withdraw", may(Act.SCAN), console.withdraw, button, ById),
+        page("/destroy-queue", LOOK, console.destroy_queue),
         form("/jobs/{id}/approve", approving, console.approve, FormBody(Consent), ById),
         form("/jobs/{id}/abort", may(Act.ABORT), console.abort, button, ById),
         page("/lots", LOOK, console.lots),

@@ -16,11 +16,13 @@ from nullbay.config.roles import Act
 from nullbay.config.settings import Operator
 from nullbay.domain.errors import NullbayError
 from nullbay.domain.lot import Person
-from nullbay.web.problems import ForbiddenError
+from nullbay.web.problems import BusyError, ForbiddenError
 from nullbay.web.routes import Ask
 from nullbay.web.security import Access, only
 from nullbay.web.sessions import Caller, FixedTokens
 
+HASHING_AT_ONCE = 2
+ENTERING_MAX = 16
 STATUS = "status"
 STATUS_CALLER = Caller("", frozenset({STATUS}), "bearer", name="status token")
 LOCKED_ROLES = frozenset({Act.LOOK.value})
@@ -66,11 +68,23 @@ class IntakePeople:
 
     def __init__(self, people: intake.People) -> None:
         self._people = people
+        self._hashing = asyncio.Semaphore(HASHING_AT_ONCE)
+        self._entering = 0
 
     async def enter(self, badge: str, pin: str) -> Entrant:
-        """Badge and PIN. Raises PersonRefusedError."""
-        # A tenth of a second of scrypt: the loop has other work.
-        found = await asyncio.to_thread(self._people.login, badge, pin)
+        """Badge and PIN. Raises PersonRefusedError, and BusyError where too many try at once.
+
+        Strangers ask this too: what they can have computed is bounded, and so are its threads.
+        """
+        if self._entering >= ENTERING_MAX:
+            raise BusyError("Too many people log in at once", next_step="Try again in a minute")
+        self._entering += 1
+        try:
+            async with self._hashing:
+                # A tenth of a second of scrypt: the loop has other work.
+                found = await asyncio.to_thread(self._people.login, badge, pin)
+        finally:
+            self._entering -= 1
         if isinstance(found, Refusal):
             raise PersonRefusedError(found.text, next_step=found.next_step, code=found.code)
         return self._entrant(found)

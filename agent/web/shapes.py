@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nullbay.agent.desk import JobCard, LotCard, RecordCard
+from nullbay.agent.desk import AskCard, DestroyCard, JobCard, LotCard, RecordCard
 from nullbay.domain.ids import BayId, LotRef
 from nullbay.domain.lot import DataCategory, Destination, Lot
 from nullbay.domain.status import BayStatus, DriveCard, Mode
@@ -24,7 +24,7 @@ Digest = Annotated[str, Text(64, 64, SHA256)]
 
 @dataclass(frozen=True, slots=True)
 class ById:
-    """A job or an insertion."""
+    """A job, an insertion, or a scan."""
 
     id: Id
 
@@ -117,6 +117,22 @@ class RecordList:
 
 
 @dataclass(frozen=True, slots=True)
+class AskList:
+    """Scans that wait for a person's answer, the oldest first."""
+
+    scans: tuple[AskCard, ...]
+    schema: str = "nullbay.scans/1"
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyList:
+    """Drives to be destroyed."""
+
+    drives: tuple[DestroyCard, ...]
+    schema: str = "nullbay.destroy-queue/1"
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLot:
     """A lot to open; empty texts and null where something is not known, no bays for all."""
 
@@ -166,3 +182,10 @@ class Scan:
     """What a scanner typed."""
 
     text: Annotated[str, Text(256)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Which drive a scan means: its insertion."""
+
+    insertion: Id

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from nullbay.agent.desk import Desk
+from nullbay.agent.desk import Desk, ScanAnswer
 from nullbay.domain import reasons
 from nullbay.domain.ids import LotRef
 from nullbay.domain.status import Action, BayState, BayStatus, StationStatus, Why
@@ -136,6 +136,11 @@ def why_view(why: Why) -> WhyView:
     return WhyView(
         why.code, reasons.text_of(why.code), why.detail, known.next_step if known else ""
     )
+
+
+def is_stop(answer: ScanAnswer) -> bool:
+    """Whether what was scanned contradicts what is here: nobody goes on before having seen it."""
+    return answer.alarm and answer.kind in {"removal", "label", "tag"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, not_, select, update
 
-from nullbay.certs import lot_document
 from nullbay.certs.ledger import (
     InsertionClosed,
     JobConcluded,
@@ -15,10 +14,10 @@ from nullbay.certs.ledger import (
     LedgerEntry,
     StationEvent,
 )
+from nullbay.certs.lot_document import LotNote, named_by
 from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Stamp
 from nullbay.domain.text import show
-from nullbay.server.db.lots import names_document
 from nullbay.server.db.tables import (
     DIGEST_CHARACTERS,
     ID_CHARACTERS,
@@ -26,6 +25,7 @@ from nullbay.server.db.tables import (
     entry,
     insertion,
     job,
+    lot_document,
 )
 from nullbay.server.search import key_of
 
@@ -52,8 +52,8 @@ def insert_entry(
             _insertion_closed(connection, name, given.sequence, body.at, body.event)
         case StationEvent():
             subject = body.event.code
-            if (note := lot_document.named_by(body.event)) is not None:
-                names_document(connection, name, given.sequence, body.event.code, note)
+            if (note := named_by(body.event)) is not None:
+                _names_document(connection, name, given.sequence, body.event.code, note)
     connection.execute(
         insert(entry).values(
             station=name,
@@ -184,6 +184,28 @@ def settle(connection: Connection, name: str, known: str, **came: bool) -> None:
         *(column.is_(True) for column in needed if column.name not in came),
     )
     _change_job(connection, name, known, **came, unsettled=not_(whole))
+
+
+def _names_document(
+    connection: Connection, name: str, sequence: int, code: str, note: LotNote
+) -> None:
+    """A document is awaited from now on; of two entries that name one, the first counts."""
+    same = (lot_document.c.station == name, lot_document.c.sha256 == note.document)
+    if connection.execute(select(lot_document.c.sequence).where(*same)).first() is not None:
+        return
+    lot = show(note.reference, TEXT_CHARACTERS)
+    connection.execute(
+        insert(lot_document).values(
+            station=name,
+            sha256=note.document,
+            sequence=sequence,
+            code=code,
+            lot=lot,
+            lot_key=key_of(lot),
+            manifest_sha256=note.manifest,
+            customer="",
+        )
+    )
 
 
 def _job(connection: Connection, name: str, known: str) -> Any:

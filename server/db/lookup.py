@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
-from nullbay.domain.lot import InsertionEnd
 from nullbay.domain.outcome import JobEnd
 from nullbay.domain.status import Count
 from nullbay.domain.verdict import Verdict
-from nullbay.server.accounts import LotFacts
-from nullbay.server.cards import Listed, LotCard, ManifestLine, RecordCard, RecordQuery
+from nullbay.server.accounts import LotFacts, merged
+from nullbay.server.cards import Listed, LotCard, RecordCard, RecordQuery
+from nullbay.server.db import lots as lot_rows
 from nullbay.server.db.asking import counts, cursor, limited
 from nullbay.server.db.engine import Database
-from nullbay.server.db.tables import insertion, manifest_line, record, record_file
+from nullbay.server.db.tables import manifest_line, record, record_file
 from nullbay.server.search import key_of
 
 LOTS_MAX = 200
@@ -73,7 +73,7 @@ def record_of(database: Database, envelope_sha256: str) -> StoredRecord | None:
 
 
 def lots(database: Database, text: str) -> tuple[LotCard, ...]:
-    """Lots by their last record, the newest first; those with a manifest alone at the end."""
+    """Lots by their last record, the newest first; those without one at the end."""
     wanted = key_of(text)
     with database.reading() as connection:
         asked = (
@@ -99,12 +99,15 @@ def lots(database: Database, text: str) -> tuple[LotCard, ...]:
             .group_by(manifest_line.c.lot_key)
             .order_by(manifest_line.c.lot_key)
         ).all()
-        cards = tuple(_lot_card(connection, row, {one.lot_key for one in listed}) for row in rows)
+        keys = {one.lot_key for one in listed}
+        cards = tuple(_lot_card(connection, row, keys) for row in rows)
+        told = lot_rows.named(connection)
     known = {row.lot_key for row in rows}
+    others = {one.lot_key: (one.lot, "") for one in listed} | told
     alone = tuple(
-        LotCard(one.lot, "", (), 0, 0, (), "", "", has_manifest=True)
-        for one in listed
-        if one.lot_key not in known and one.lot_key.startswith(wanted)
+        LotCard(lot, customer, (), 0, 0, (), "", "", has_manifest=key in keys)
+        for key, (lot, customer) in sorted(others.items())
+        if key not in known and key.startswith(wanted)
     )
     return cards + alone
 
@@ -118,22 +121,23 @@ def lot_facts(database: Database, reference: str) -> LotFacts:
             .where(record.c.lot_key == key, record.c.lot_key != "")
             .order_by(record.c.number.desc())
         ).all()
-        lines = connection.execute(
-            select(manifest_line)
-            .where(manifest_line.c.lot_key == key)
-            .order_by(manifest_line.c.line)
-        ).all()
-        lost = connection.execute(
-            select(insertion.c.scanned_key).where(
-                insertion.c.cause == InsertionEnd.NOT_DETECTED.value, insertion.c.scanned_key != ""
-            )
-        ).scalars()
-        unseen = frozenset(lost) if lines else frozenset()
+        given = lot_rows.manifests(connection, key)
+        by_hand = connection.execute(
+            select(func.max(manifest_line.c.lot)).where(manifest_line.c.lot_key == key)
+        ).scalar()
+        lot, customer, stations, open_at = lot_rows.facts(connection, key)
+        unseen = lot_rows.unseen(connection, key) if given else frozenset()
+        refused = lot_rows.refused(connection, key) if given else ()
     return LotFacts(
-        reference=(lines[0].lot if lines else rows[0].lot if rows else reference),
+        reference=by_hand or lot or (rows[0].lot if rows else reference),
         records=tuple(map(_record_card, rows)),
-        lines=tuple(ManifestLine(one.line, one.serial, one.asset_tag, one.model) for one in lines),
+        lines=merged(lines for _, lines in given),
         not_detected=unseen,
+        refused=refused,
+        customer=customer,
+        stations=stations,
+        open_at=open_at,
+        manifests=tuple(source for source, _ in given),
     )
 
 

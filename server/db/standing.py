@@ -12,21 +12,17 @@ from nullbay.config.server_settings import ServerSettings
 from nullbay.domain.canonical import canonical_json
 from nullbay.domain.clock import Stamp
 from nullbay.domain.codec import to_plain
-from nullbay.domain.errors import MalformedError
 from nullbay.domain.status import StationStatus
-from nullbay.domain.text import show
-from nullbay.server.cards import ManifestLine, Via
+from nullbay.server.cards import Via
 from nullbay.server.db.chain import fitted
 from nullbay.server.db.engine import Database
 from nullbay.server.db.notes import note_happened
 from nullbay.server.db.notes import review as review_findings
 from nullbay.server.db.tables import (
-    TEXT_CHARACTERS,
     entry,
     finding,
     insertion,
     job,
-    manifest_line,
     record,
     station,
     told_head,
@@ -39,11 +35,9 @@ from nullbay.server.findings import (
     derive,
     found,
 )
-from nullbay.server.search import key_of
 
 TOLD_MAX = 256
 ON_ITS_WAY_US = 60_000_000
-LINES_MAX = 100_000
 LOOKED_FOR = 200
 TURN_US = 30_000_000
 
@@ -117,32 +111,6 @@ def acknowledge(database: Database, finding_id: str, by: str, note: str, now: St
             .values(acknowledged=now, acknowledged_by=fitted(by), note=note)
         )
         return done.rowcount == 1
-
-
-def keep_manifest(
-    database: Database, lot: str, lines: tuple[ManifestLine, ...], by: str, now: Stamp
-) -> None:
-    """What a lot should hold, instead of what was kept before. Raises MalformedError."""
-    if not lot.strip() or len(lot) > TEXT_CHARACTERS:
-        raise MalformedError("a lot has a reference of at most 400 characters")
-    if len(lines) > LINES_MAX or len({one.line for one in lines}) != len(lines):
-        raise MalformedError(f"a manifest has at most {LINES_MAX} lines, each with its own number")
-    with database.writing() as connection:
-        key = key_of(lot)
-        connection.execute(delete(manifest_line).where(manifest_line.c.lot_key == key))
-        for one in lines:
-            connection.execute(
-                insert(manifest_line).values(
-                    lot_key=key,
-                    line=one.line,
-                    lot=show(lot, TEXT_CHARACTERS),
-                    serial=show(one.serial, TEXT_CHARACTERS),
-                    asset_tag=show(one.asset_tag, TEXT_CHARACTERS),
-                    model=show(one.model, TEXT_CHARACTERS),
-                    received=now,
-                    received_by=fitted(by),
-                )
-            )
 
 
 def _is_older(at: Stamp, last: Stamp | None) -> bool:

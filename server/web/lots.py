@@ -15,6 +15,7 @@ MATCHED = Sign("check", "good", "matched")
 FAILED = Sign("cross", "bad", "failed")
 MISSING = Sign("question", "bad", "missing")
 NOT_DETECTED = Sign("triangle", "bad", "not detected")
+REFUSED = Sign("triangle", "bad", "refused")
 SURPLUS = Sign("triangle", "warn", "surplus")
 UNLISTED = Sign("drive", "none", "no manifest")
 COLUMNS = (
@@ -148,7 +149,9 @@ def page_of(account: LotAccount, *, may_export: bool) -> Page:
     card, drives = account.card, tuple(drives_of(account))
     return Page(
         reference=card.lot,
-        place=" · ".join(filter(None, (card.customer, ", ".join(card.stations[:6])))),
+        place=" · ".join(
+            filter(None, (card.customer, ", ".join(card.stations[:6]), *_told(account)))
+        ),
         state=_state(account),
         note=""
         if card.has_manifest
@@ -177,12 +180,22 @@ def drives_of(account: LotAccount) -> Iterator[Drive]:
         yield _unlisted(drive, SURPLUS)
 
 
+def _told(account: LotAccount) -> Iterator[str]:
+    """Where the lot is open, and who says what it should hold."""
+    if account.open_at:
+        yield f"open at {', '.join(account.open_at[:6])}"
+    for one in account.manifests[:6]:
+        where = f"at {one.station}" if one.station else "here"
+        yield f"manifest given {where} by {one.by}, {one.lines} lines"
+
+
 def _state(account: LotAccount) -> Sign:
     if account.accounted is None:
         return UNLISTED
     if not account.accounted:
         return Sign("cross", "bad", "not accounted for")
     failed = any(not one.verdict.is_sanitized for one in account.drives)
+    failed = failed or any(one.state is LineState.REFUSED for one in account.lines)
     return (
         Sign("triangle", "warn", "accounted for, with failures")
         if failed
@@ -206,6 +219,8 @@ def _figures(account: LotAccount, drives: tuple[Drive, ...]) -> tuple[Figure, ..
             _bad(len(account.surplus), "surplus", "triangle", "warn"),
             _bad(count(NOT_DETECTED), "not detected", "triangle"),
         ]
+        if refused := count(REFUSED):
+            told.append(_bad(refused, "refused", "triangle"))
     return (*told, _bad(failed, "failed", "cross"))
 
 
@@ -219,6 +234,9 @@ def _listed(one: LineAccount, attempts: dict[str, int]) -> Drive:
         account, disposition = MISSING, "never seen by a station: look for it"
     elif one.state is LineState.NOT_DETECTED:
         account, disposition = NOT_DETECTED, "scanned, never answered: destroy"
+    elif one.state is LineState.REFUSED:
+        why = ", ".join(one.refusals)
+        account, disposition = REFUSED, f"came, and was not worked on: {why}"
     else:
         account, disposition = MATCHED, ""
     if record is not None:

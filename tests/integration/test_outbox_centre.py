@@ -7,12 +7,17 @@ from pathlib import Path
 
 from aiohttp.test_utils import TestServer
 
+from nullbay.agent.journal.stays import Stays
 from nullbay.agent.journal.store import Journal
 from nullbay.agent.outbox import Deliverer, Standing
 from nullbay.agent.post import HttpPost
 from nullbay.certs import delivery, ledger
 from nullbay.certs.keys import PublicKey
+from nullbay.certs.lot_document import LotDocument, LotEvent, note_of
 from nullbay.domain.clock import SystemClock
+from nullbay.domain.ids import LotRef
+from nullbay.domain.intake import LotOpened, ManifestRow, ManifestTaken
+from nullbay.domain.lot import Lot, Person
 from support.centre import Door, MadeStation, open_door
 
 
@@ -60,6 +65,43 @@ def test_a_jobs_requests(tmp_path: Path) -> None:
             assert (await door.centre.station_account(one.name)).accounted
 
     asyncio.run(run())
+
+
+def test_lots_and_manifests_are_delivered_with_their_entries(tmp_path: Path) -> None:
+    one = MadeStation()
+    journal = Journal(tmp_path, SystemClock())
+    by = Person("operator", "op-1")
+    rows = (ManifestRow(2, "S-1", "", ""), ManifestRow(3, "S-2", "", ""))
+
+    def write(event: LotEvent) -> None:
+        document = LotDocument(one.name, event)
+        data = document.encode()
+        body = ledger.LedgerBody(one.now(), note_of(document, data))
+        Stays(journal).happened_with_entry(
+            event, lambda last: ledger.append(last, body, one.station_key), document=data
+        )
+
+    async def run() -> None:
+        async with (
+            open_door(tmp_path / "centre", (one,)) as door,
+            HttpPost(url_of(door), one.token, SystemClock()) as post,
+        ):
+            key = PublicKey.from_pem(door.centre.public_key_pem)
+            deliverer = Deliverer(
+                journal, one.name, post, key, lambda _job: (Path(), Path()), SystemClock()
+            )
+            write(LotOpened(Lot(LotRef("LOT-1")), (), by, one.now()))
+            write(ManifestTaken(LotRef("LOT-1"), "m.csv", "ab" * 32, rows, by, one.now()))
+            for _ in range(4):
+                step = await deliverer.attempt()
+                assert step.standing is Standing.DELIVERING, step
+            assert (await deliverer.attempt()).standing is Standing.IDLE
+            account = await door.centre.lot("LOT-1")
+            assert [row.line.serial for row in account.lines] == ["S-1", "S-2"]
+            assert account.manifests[0].sha256 == "ab" * 32
+
+    asyncio.run(run())
+    journal.close()
 
 
 def test_a_journal_is_delivered_and_a_journal_set_back_is_noticed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from nullbay.server.db.engine import open_database
 from nullbay.server.db.tables import METADATA
 from support.centre import MadeStation
-from support.centre_findings import CASES, Where
+from support.centre_lots import CASES, Where
 from support.postgres import Cluster, cluster, programs
 
 

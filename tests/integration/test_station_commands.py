@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,12 @@ def test_approving_and_aborting_from_a_terminal(site: Site) -> None:
     until(lambda: (site.bay("A1")["work"] or {}).get("phase") == "write", site.status)
     assert ask(site, "abort", site.bay("A1")["job"]) == 0
     until(lambda: site.bay("A1")["state"] == "concluded", site.status)
-    assert site.bay("A1")["verdict"] == "NOT_SANITIZED"
+    shown = site.bay("A1")
+    assert shown["verdict"] == "NOT_SANITIZED"
+    lines = [json.loads(line) for line in site.agent.log().splitlines()]
+    told = [one for one in lines if one["event"] == "job.concluded"]
+    assert [(one["bay"], one["job"]) for one in told] == [("A1", shown["job"])]
+    assert all(one["schema"] == "nullbay.log/1" for one in lines)
     (site.folder / "token").write_text("somebody else's token")
     assert ask(site, "abort", site.bay("A1")["job"]) == 40
 

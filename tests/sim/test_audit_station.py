@@ -6,6 +6,7 @@ true of it (bench.md, The wrong disk).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,13 @@ from nullbay.domain.verdict import Verdict
 from nullbay.lab import clock as virtual
 from nullbay.lab import hands
 from nullbay.lab.clock import VirtualClock
+from nullbay.lab.host import SimulatedHostFacts
+from nullbay.wipers import protocol as p
+from nullbay.wipers.channel import Channel, local_pair
+from nullbay.wipers.service import Bench as Bench_
+from nullbay.wipers.service import Host, Placement, RefusedError
 from support.crashes import signers
-from support.rack import Rack, shipped
+from support.rack import BUILD, Rack, shipped
 from support.station import LOT, OPERATOR, SECOND, Bench, drive
 
 SIGNERS = signers()
@@ -149,12 +155,12 @@ def test_a_drive_in_another_bay_is_not_held_under_a_name_that_it_took_over(
         await station.open_lot(LOT, (), OPERATOR)
         real = bench._device
 
-        def renamed(drive_: Drive) -> str:
-            there = drive_.attachment.device_path
+        def renamed(drive: Drive) -> str:
+            there = drive.attachment.device_path
             return (
                 str(bench.path("A2"))
                 if there == hands.device_path(bench.path("A1"))
-                else real(drive_)
+                else real(drive)
             )
 
         bench._device = renamed  # type: ignore[method-assign]
@@ -174,8 +180,8 @@ def test_a_drive_in_another_bay_is_not_held_under_a_name_that_it_took_over(
         await bench.until("A1", BayState.EMPTY)
 
     rules = {
-        "A1": BayRule(BayId("A1"), True),  # noqa: FBT003
-        "A2": BayRule(BayId("A2"), False),  # noqa: FBT003
+        "A1": BayRule(BayId("A1"), True),
+        "A2": BayRule(BayId("A2"), False),
     }
     play(tmp_path, day, drives=2, unattended=True, rules=rules)
 
@@ -239,3 +245,51 @@ def test_consent_that_found_no_room_is_given_anew_by_all_who_give_it(
         await bench.until("A1", BayState.CONCLUDED)
 
     play(tmp_path, day, policy="two", policies={"two": policy})
+
+
+def test_a_drive_process_opens_what_the_guard_saw_and_not_what_a_link_says_by_then(
+    tmp_path: Path,
+) -> None:
+    """A stolen agent that turns a link of its own between the two: no other drive is claimed."""
+    opened = []
+
+    async def main(clock: VirtualClock) -> None:
+        path = hands.make_file_drive(tmp_path / "drive.json", drive("S-1"))
+
+        class Child:
+            def __init__(self) -> None:
+                ours, self.theirs = local_pair()
+                self.channel: Channel = ours
+                self.task = asyncio.create_task(self.answer())
+
+            async def answer(self) -> None:
+                await self.theirs.send(p.Hello(p.PROTOCOL, BUILD.version))
+                await self.theirs.receive()
+                asked = await self.theirs.receive()
+                assert isinstance(asked, p.Open)
+                opened.append(asked.device)
+                self.theirs.close()
+
+            def kill(self) -> None:
+                self.theirs.close()
+
+            def is_gone(self) -> bool:
+                return True
+
+        async def launch() -> Child:
+            return Child()
+
+        def find(_device: str) -> Drive:
+            return replace(hands.look(path, clock), simulated=False)
+
+        bench = Bench_(
+            tmp_path / "jobs",
+            Host(clock, SimulatedHostFacts(), find, launch),
+            BUILD,
+            Placement(bay_of=lambda _: BayId("A1")),
+        )
+        with pytest.raises(RefusedError):
+            await bench.open("/somewhere/of/the/agent/link")
+        assert opened == [hands.look(path, clock).attachment.nodes[0].name]
+
+    virtual.run(main)

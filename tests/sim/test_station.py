@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from nullbay.agent.desk import Approval, DeskError
-from nullbay.certs import ledger
+from nullbay.agent.journal.outbox import Outbox
+from nullbay.certs import ledger, lot_document
 from nullbay.config.services import AdmissionSettings
 from nullbay.domain.ids import PolicyId
-from nullbay.domain.status import Action, BayState
+from nullbay.domain.status import Action, BayState, Mode
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import clock as virtual
 from nullbay.lab.clock import VirtualClock
 from nullbay.lab.description import LbaSpan
+from nullbay.wipers.guard import Pin
 from support.crashes import signers
 from support.rack import Rack, shipped
 from support.station import LOT, OPERATOR, SECOND, Bench, drive
@@ -262,6 +264,53 @@ def test_the_bench_dies_and_the_job_resumes_on_the_next_one(tmp_path: Path) -> N
 MANIFEST = b"Serial,Asset Tag\nS-1,T-1\nS-2,T-2\nS-9,T-9\n"
 
 
+def test_what_happens_to_a_lot_is_bound_by_the_ledger_and_survives_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def day(bench: Bench) -> None:
+        station = await bench.start()
+        await station.open_lot(LOT, (), OPERATOR)
+        bad = await station.take_manifest(LOT.reference, "x.csv", b"Serial\n1,2E+05\n", OPERATOR)
+        assert not bad.taken
+        report = await station.take_manifest(LOT.reference, "pallet.csv", MANIFEST, OPERATOR)
+        await station.close_lot(LOT.reference, OPERATOR)
+        codes = ["lot.opened", "lot.manifest", "lot.closed"]
+        assert bench.lot_codes() == codes
+        await bench.stop()
+        station = await bench.start()
+        assert bench.lot_codes() == codes
+        assert station.lot(LOT.reference).manifest_sha256 == report.sha256
+        outbox, told = Outbox(bench.journal), []
+        while (waiting := outbox.next()) is not None:
+            document = lot_document.read(outbox.document(waiting))
+            told.append((document.station, document.reference, document.manifest_sha256))
+            outbox.document_received(waiting, b"receipt")
+        facts = ("simulation", LOT.reference)
+        assert told == [(*facts, ""), (*facts, report.sha256), (*facts, "")]
+
+    play(tmp_path, day, drives=1)
+
+
+def test_a_drive_that_was_refused_leaves_with_what_it_was_scanned_by(tmp_path: Path) -> None:
+    async def day(bench: Bench) -> None:
+        station = await bench.start()
+        await station.open_lot(LOT, (), OPERATOR)
+        await station.scan("BAY:A1", OPERATOR)
+        await station.scan("TAG:T-1", OPERATOR)
+        bench.insert("A1")
+        shown = await bench.until("A1", BayState.REFUSED)
+        bench.pull("A1")
+        await bench.until("A1", BayState.EMPTY)
+        [closed] = bench.entries()
+        assert isinstance(closed, ledger.InsertionClosed)
+        assert closed.scanned == "T-1"
+        assert closed.jobs == ()
+        assert closed.refusals == tuple(one.code for one in shown.why)
+        assert "plan.held-for-destruction" in closed.refusals
+
+    play(tmp_path, day, policy="nist-purge")
+
+
 def test_scanned_in_wiped_scanned_out_and_the_manifest_adds_up(tmp_path: Path) -> None:
     async def day(bench: Bench) -> None:
         station = await bench.start()
@@ -502,3 +551,19 @@ def test_stopping_a_countdown_leaves_the_drive_to_a_person(tmp_path: Path) -> No
         assert bench.kinds() == []
 
     play(tmp_path, day, unattended=True)
+
+
+def test_a_station_that_did_not_boot_from_its_own_disk_holds_everything_and_says_so(
+    tmp_path: Path,
+) -> None:
+    async def day(bench: Bench) -> None:
+        station = await bench.start()
+        problems = {one.code for one in station.status().problems}
+        assert "guard.undetermined" in problems
+        assert station.status().mode is Mode.HOLDING
+        bench.insert("A1")
+        shown = await bench.until("A1", BayState.REFUSED)
+        assert "guard.undetermined" in {one.code for one in shown.why}
+        assert bench.kinds() == ["insertion-closed refused"]
+
+    play(tmp_path, day, pins=(Pin("5000c500ffffffff", "PINNED-1", "OWN DISK"),))

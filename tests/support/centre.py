@@ -162,7 +162,11 @@ class MadeStation:
         said = evidence or factory.good_evidence(
             serial=f"S6EP{random.hex().upper()}", simulated=self.simulated
         )
-        said = replace(said, job_id=job)
+        whose = replace(factory.LOT, reference=LotRef(lot)) if lot else None
+        category = whose.data_category if whose else None
+        destination = whose.destination if whose else None
+        plan = replace(said.plan, data_category=category, destination=destination)
+        said = replace(said, job_id=job, plan=plan)
         first = len(self.entries)
         if start:
             self.start(job, identity_key=said.identity.key)
@@ -176,7 +180,7 @@ class MadeStation:
             "nonce": secrets.token_bytes(16),
             "chain_sequence": self.head.sequence + 1,
             "chain_previous": self.head.sha256,
-            "lot": replace(factory.LOT, reference=LotRef(lot)) if lot else None,
+            "lot": whose,
             "asset_tag": f"AT-{random.hex()}",
             "label_serial": "",
             "attempt": 1,

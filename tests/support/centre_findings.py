@@ -430,7 +430,7 @@ async def a_lot_is_reconciled_with_its_manifest(where: Where) -> None:
         assert [drive.serial for drive in account.surplus] == ["EXTRA"]
         assert account.accounted is False
         assert {row.name: row.number for row in account.counts} == {
-            "expected": 3, "missing": 1, "not-detected": 1, "done": 1, "surplus": 1,
+            "expected": 3, "missing": 1, "not-detected": 1, "refused": 0, "done": 1, "surplus": 1,
         }  # fmt: skip
         account = await door.centre.keep_manifest(
             "LOT-1", (ManifestLine(2, "DONE1", ""), ManifestLine(3, "EXTRA", "")), "ada"

@@ -10,10 +10,13 @@ from pathlib import Path
 from nullbay.agent.changes import Changes
 from nullbay.agent.desk import (
     Approval,
+    AskCandidate,
+    AskCard,
     BayCounters,
     Change,
     Counters,
     DeskError,
+    DestroyCard,
     DriveHistory,
     InsertionCard,
     JobCard,
@@ -30,6 +33,7 @@ from nullbay.config.roles import Act, Role, may
 from nullbay.domain.clock import ClockSync, Stamp, SystemClock
 from nullbay.domain.errors import NullbayError
 from nullbay.domain.ids import BayId, IdentityKey, InsertionId, JobId, LotRef
+from nullbay.domain.intake import ScanId
 from nullbay.domain.lot import Lot, Person
 from nullbay.domain.status import (
     Action,
@@ -136,6 +140,9 @@ class FakeDesk:
         self._stays: dict[str, InsertionCard] = {}
         self._known: dict[str, DriveCard] = {}
         self._records: dict[str, RecordCard] = {}
+        self._asks: dict[str, AskCard] = {}
+        self._never_seen: list[DestroyCard] = []
+        self._bay_in_hand: str | None = None
         self._number = 0
 
     # --- hands ---------------------------------------------------------------------------------
@@ -258,6 +265,59 @@ class FakeDesk:
         self.bays[bay] = BayStatus(here.bay, here.row, here.column, BayState.EMPTY, Action.NONE)
         self._changes.tell("bay", bay)
 
+    def ask_about(
+        self,
+        serial: str,
+        *bays: str,
+        code: str = "scan.near",
+        why: str = "one character is another",
+        alarm: bool = False,
+        can_bind: bool = True,
+    ) -> str:
+        """A scan was left open: it may mean the drives of these bays."""
+        self._number += 1
+        name = f"s-{self._number:04}"
+        here = [self.bays[bay] for bay in bays]
+        self._asks[name] = AskCard(
+            scan=ScanId(name),
+            code=code,
+            message=f"{show(serial)} is not here, but something like it: look at the label again",
+            alarm=alarm,
+            holds=False,
+            label_serial=show(serial),
+            asset_tag="INV-1001",
+            bay=None,
+            lot=None,
+            by="ada",
+            at=self.now(),
+            candidates=tuple(
+                AskCandidate(one.insertion, one.bay, one.drive.serial, why, can_bind)
+                for one in here
+                if one.insertion and one.drive
+            ),
+        )
+        self._changes.tell("lot")
+        return name
+
+    def never_seen(self, serial: str, tag: str = "", lot: str | None = None) -> None:
+        """An announced drive did not come."""
+        self._never_seen.append(
+            DestroyCard(
+                reason="not-detected",
+                lot=LotRef(lot) if lot else None,
+                serial=show(serial),
+                asset_tag=tag,
+                since=self.now(),
+                place="never-seen",
+                bay=None,
+                insertion=None,
+                job=None,
+                identity_key=None,
+                why=(),
+            )
+        )
+        self._changes.tell("lot")
+
     def hold_lot(self, lot: Lot, bays: tuple[BayId, ...] = (), by: str = "ada") -> LotCard:
         """A lot is active."""
         self._lots[lot.reference] = LotCard(lot, True, bays, self.now(), by, "", (), (), ())
@@ -374,6 +434,14 @@ class FakeDesk:
 
     async def scan(self, text: str, by: Person) -> ScanAnswer:
         self.asked.append(("scan", text, by.person_id))
+        in_hand, self._bay_in_hand = self._bay_in_hand, None
+        if text.startswith("BAY:") and text[4:] in self.bays:
+            self._bay_in_hand = text[4:]
+            told = f"BAY:{show(text[4:])}: now the label"
+            return ScanAnswer("bay", "scan.bay", told, False, BayId(text[4:]), None)
+        if text.startswith("S/N:"):
+            told = f"{show(text)}: now the drive"
+            return ScanAnswer("label", "scan.waiting", told, False, None, None, (), "s-waits")
         for one in self.bays.values():
             if one.drive is None or text != one.drive.serial:
                 continue
@@ -387,17 +455,80 @@ class FakeDesk:
                     one.bay,
                     one.insertion,
                 )
+            if in_hand not in {None, one.bay}:
+                told = f"STOP: {show(text)} was in bay {one.bay}, not {in_hand}"
+                return ScanAnswer("removal", "removal.bay-differs", told, True, one.bay, None)
             return ScanAnswer(
                 "removal",
-                "scan.agrees",
+                "removal.agrees",
                 f"{show(text)} in {one.bay}: {one.action.value}. Pull it",
                 False,
                 one.bay,
                 one.insertion,
+                (
+                    one.action.value.upper(),
+                    one.verdict.value,
+                    f"S/N: {text}",
+                    f"Label: S/N: {text}-0123456789",
+                    "Tag: INV-1001",
+                    "Lot: L-2026-014",
+                    f"Job: {one.job}",
+                    f"Bay: {one.bay}",
+                    f"Date: {self.now().at[:10]}",
+                ),
             )
         return ScanAnswer(
             "unknown", "scan.unknown", f"No drive here is called {show(text)}", True, None, None
         )
+
+    def asks(self) -> tuple[AskCard, ...]:
+        return tuple(self._asks.values())
+
+    async def settle(self, scan: str, insertion: str, by: Person) -> ScanAnswer:
+        self.asked.append(("settle", scan, insertion, by.person_id))
+        ask = self._asked_about(scan)
+        here = next((one for one in ask.candidates if one.insertion == insertion), None)
+        if here is None:
+            raise DeskError("scan.gone", "The drive is not there any more")
+        if not here.can_bind:
+            raise DeskError("scan.other-drive", f"The drive says {here.serial}")
+        del self._asks[scan]
+        self._changes.tell("lot")
+        told = f"{ask.label_serial} belongs to the drive in bay {here.bay}"
+        return ScanAnswer("label", "scan.bound", told, False, here.bay, here.insertion)
+
+    async def withdraw(self, scan: str, by: Person) -> ScanAnswer:
+        self.asked.append(("withdraw", scan, by.person_id))
+        if scan != "s-waits":
+            self._asked_about(scan)
+            del self._asks[scan]
+        self._changes.tell("lot")
+        return ScanAnswer("label", "scan.withdrawn", "The scan is taken back", False, None, None)
+
+    def _asked_about(self, scan: str) -> AskCard:
+        if scan not in self._asks:
+            raise DeskError("scan.gone", "That scan does not wait any more")
+        return self._asks[scan]
+
+    def destroy_queue(self) -> tuple[DestroyCard, ...]:
+        ended = (
+            DestroyCard(
+                reason="not-sanitized",
+                lot=one.lot,
+                serial=one.drive.serial if one.drive else "",
+                asset_tag=one.asset_tag,
+                since=one.issued,
+                place="here",
+                bay=self._jobs[one.job].bay,
+                insertion=self._jobs[one.job].insertion,
+                job=one.job,
+                identity_key=one.drive.identity_key if one.drive else None,
+                why=self._jobs[one.job].reasons,
+            )
+            for one in self._records.values()
+            if one.verdict is Verdict.NOT_SANITIZED
+        )
+        return (*self._never_seen, *ended)
 
     async def approve(self, which: str, approval: Approval, by: Person) -> JobCard:
         self.asked.append(("approve", which, approval, by.person_id))

@@ -191,6 +191,8 @@ def plan(
         excluded_areas=(),
         two_person_approval=False,
         simulated=simulated,
+        data_category=LOT.data_category,
+        destination=LOT.destination,
     )
 
 

@@ -42,6 +42,7 @@ from nullbay.wipers.bench_connection import Connection
 from nullbay.wipers.bench_server import BenchService
 from nullbay.wipers.channel import Channel, local_pair
 from nullbay.wipers.client import BenchClient
+from nullbay.wipers.guard import Pin
 from nullbay.wipers.lanes import InlineExecutor
 from nullbay.wipers.service import Bench, Host, Placement
 from nullbay.wipers.session import DriveSession, Surroundings
@@ -236,6 +237,7 @@ class Rack:
     bay_of: Callable[[Drive], BayId] = lambda _: BayId("A1")
     processes: int = 0
     policies: dict[PolicyId, Policy] = field(default_factory=lambda: dict(policies.shipped()))
+    pins: tuple[Pin, ...] = ()
     signers: tuple[FileSigner, FileSigner] | None = None
 
     def __post_init__(self) -> None:
@@ -297,7 +299,7 @@ class BenchProcess:
             rack.state / "jobs",
             host,
             BUILD,
-            Placement(bay_of=rack.bay_of),
+            Placement(pins=rack.pins, bay_of=rack.bay_of),
             draw=self._draw,
             rewind_bytes=REWIND_BYTES,
             fault=fate,

@@ -35,6 +35,7 @@ from nullbay.lab.host import SimulatedDriveSource
 from nullbay.wipers.bays import bay_of
 from nullbay.wipers.channel import ChannelClosedError
 from nullbay.wipers.client import BenchClient
+from nullbay.wipers.guard import Pin
 from support.rack import BUILD, BenchProcess, Rack
 
 OPERATOR = Person("operator", "op-1", "operator")
@@ -59,8 +60,12 @@ class Bench:
     rules: dict[str, BayRule] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     reserve_bytes: int = 0
+    pins: tuple[Pin, ...] = ()
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     outs: list[Exception] = field(default_factory=list)
+    unmapped: frozenset[BayId] = frozenset()
+    employ: Callable[[Bench], None] = lambda _: None
+    """What it gets before it runs: a deliverer, say."""
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -85,6 +90,7 @@ class Bench:
             records=RecordsSettings(self.reserve_bytes),
             admission=self.admission,
         )
+        self.rack.pins = self.pins
         self.rack.bay_of = lambda drive: bay_of(drive, places) or BayId("")
         for policy in self.policies.values():
             self.rack.policies[policy.policy_id] = policy
@@ -126,7 +132,7 @@ class Bench:
                 connect=self._connect,
                 pressure=nothing_known,
                 route=lambda _: NO_ROUTE,
-                unmapped=frozenset,
+                unmapped=lambda: self.unmapped,
                 problems=tuple,
                 crashed=self._crashed,
                 beat=lambda _: None,
@@ -134,8 +140,10 @@ class Bench:
                 draw=random.Random(f"{self.rack.seed}/agent/{self.runs}").randbytes,
                 render=lambda _: b"%PDF-",
                 call=_inline,
+                check_call=_inline_check,
             ),
         )
+        self.employ(self)
         self.running = asyncio.get_running_loop().create_task(self.assembly.run())
         await self.clock.sleep(0.1)  # what is inserted from now on arrives
         return self.assembly.station
@@ -198,18 +206,25 @@ class Bench:
         )
 
     def entries(self) -> list[ledger.LedgerEvent]:
-        """What the ledger says, its chain checked."""
+        """What the ledger says of drives, its chain checked."""
+        return [one for one in self._every() if not isinstance(one, ledger.StationEvent)]
+
+    def _every(self) -> list[ledger.LedgerEvent]:
         assert self.rack.signers
         entries = list(self.journal.ledger())
         ledger.check_chain(entries, self.rack.trust[:1])
         return [ledger.read_body(one.body).event for one in entries]
 
     def kinds(self) -> list[str]:
-        """The ledger in short."""
+        """What the ledger says of drives, in short."""
         return [
             f"{one.kind} {one.cause.value}" if isinstance(one, ledger.InsertionClosed) else one.kind
             for one in self.entries()
         ]
+
+    def lot_codes(self) -> list[str]:
+        """What the ledger says of lots, in short."""
+        return [one.code for one in self._every() if isinstance(one, ledger.StationEvent)]
 
     async def _connect(self) -> BenchClient:
         if self.bench.fate.dead:
@@ -224,6 +239,10 @@ class Bench:
 
     def _crashed(self, place: Place, error: Exception) -> None:
         self.outs.append(error)
+
+
+async def _inline_check(act: Callable[[], None]) -> None:
+    act()
 
 
 async def _inline(act: Callable[[], bytes]) -> bytes:

@@ -6,16 +6,19 @@ CREATE TABLE insertion (
     bay             TEXT NOT NULL,
     opened          TEXT NOT NULL,
     card            TEXT,
+    attachment      TEXT,
     closed_sequence INTEGER REFERENCES ledger (sequence)
 ) STRICT;
 
 CREATE INDEX insertion_by_identity ON insertion (identity_key);
 
-INSERT INTO insertion (insertion_id, identity_key, bay, opened, card, closed_sequence)
+INSERT INTO insertion
+    (insertion_id, identity_key, bay, opened, card, attachment, closed_sequence)
     SELECT json_extract(CAST(body AS TEXT), '$.event.insertion_id'),
            json_extract(CAST(body AS TEXT), '$.event.identity_key'),
            json_extract(CAST(body AS TEXT), '$.event.bay'),
            json(json_extract(CAST(body AS TEXT), '$.at')),
+           NULL,
            NULL,
            sequence
       FROM ledger WHERE json_extract(CAST(body AS TEXT), '$.event.kind') = 'insertion-closed';

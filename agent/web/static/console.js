@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const sheet = document.getElementById("sheet");
+  const stop = document.getElementById("stop");
   const rack = document.getElementById("rack");
   const lost = document.getElementById("lost");
   const field = () => document.querySelector("[data-scan]");
@@ -13,10 +14,15 @@
 
   const refocus = () => {
     const scan = field();
-    if (scan && !sheet?.open && !isText(document.activeElement)) scan.focus({ preventScroll: true });
+    if (scan && !sheet?.open && !stop?.open && !isText(document.activeElement)) scan.focus({ preventScroll: true });
   };
 
   document.addEventListener("keydown", (event) => {
+    if (stop?.open) return whileStopped(event);
+    if (event.key === "F9" && document.querySelector("[data-print]")) {
+      event.preventDefault();
+      return window.print();
+    }
     const at = document.activeElement;
     if (event.key === "Enter" && at?.matches("[data-scan]")) {
       // Badge first, then PIN: the scanner's Enter goes on, it does not send half a login.
@@ -34,6 +40,13 @@
     if (sheet?.open) sheet.close();
     field().focus({ preventScroll: true });
   });
+
+  // Whoever goes on scanning has not seen it: what is typed goes nowhere, Enter sounds again.
+  const whileStopped = (event) => {
+    if (event.key === "Escape" || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (event.key === "Enter" && !event.repeat) alarm();
+  };
 
   const walk = (event, from) => {
     const all = [...rack.querySelectorAll(".bay")];
@@ -56,6 +69,8 @@
   document.addEventListener("click", (event) => {
     if (!event.target.closest("button, a, summary, label, dialog") && !isText(event.target)) refocus();
     if (event.target === sheet) sheet.close(); // beside the sheet
+    if (event.target.closest(".seen")) stop.close();
+    if (event.target.closest("[data-print]")) window.print();
   });
 
   // --- sheets -------------------------------------------------------------------------------
@@ -73,6 +88,22 @@
     refocus();
   });
 
+  stop?.addEventListener("close", () => {
+    stop.replaceChildren();
+    refocus();
+  });
+
+  // What an answer brings along: the label of a drive that leaves, or the alarm.
+  const bring = () => {
+    const brought = document.querySelector("#notice template[data-for]");
+    const dialog = brought && document.getElementById(brought.dataset.for);
+    if (!dialog) return;
+    brought.remove();
+    dialog.replaceChildren(brought.content);
+    if (!dialog.open) dialog.showModal();
+    dialog.querySelector("h2").focus();
+  };
+
   // --- answers ------------------------------------------------------------------------------
 
   let quiet = 0;
@@ -81,6 +112,7 @@
     if (form) form.reset();
     const told = document.querySelector("#notice .told");
     if (told) answer(told);
+    bring();
     if (!sheet?.open) refocus();
   });
   document.body.addEventListener("htmx:sendError", () => {
@@ -96,7 +128,7 @@
     told.dataset.seen = "1";
     if (sheet?.open) sheet.close();
     clearTimeout(quiet);
-    if (told.matches(".good")) quiet = setTimeout(() => told.remove(), 10000);
+    if (told.matches(".good")) quiet = setTimeout(() => told.remove(), told.querySelector(".back") ? 60000 : 10000);
     if ("alarm" in told.dataset) alarm();
     const bay = told.dataset.flash && document.getElementById("bay-" + told.dataset.flash);
     if (bay) {
@@ -107,6 +139,7 @@
 
   let sound = null;
   const alarm = () => {
+    if (!navigator.userActivation?.hasBeenActive) return; // browsers let nothing sound before
     try {
       sound ??= new AudioContext();
       for (const start of [0, 0.25, 0.5]) {
@@ -165,6 +198,11 @@
     const flashes = old.classList.contains("flash");
     htmx.swap(old, html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0 });
     const fresh = document.getElementById(id);
+    if (id === "asks" && fresh) {
+      // A finger on its way to what stood here before must not answer another question.
+      fresh.inert = true;
+      setTimeout(() => (fresh.inert = false), 500);
+    }
     if (flashes) fresh?.classList.add("flash");
     if (had && fresh?.matches(".bay")) fresh.focus({ preventScroll: true });
     if (had && !fresh?.matches(".bay")) refocus();

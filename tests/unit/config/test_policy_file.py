@@ -69,6 +69,9 @@ absent_deadline_s = 5
 pause_above_celsius = 60
 continue_below_celsius = 50
 rate_limit_bytes_per_s = 9007199254740991
+errors_max = 6
+slow_below_bytes_per_s = 7
+slow_s = 61
 
 [health]
 reallocated_sectors_max = 1
@@ -110,7 +113,7 @@ def test_every_key_of_a_file_arrives_in_the_policy() -> None:
         unattended=True,
         two_person_approval=False,
         fallback=PolicyId("nist-purge/1"),
-        budgets=Budgets(0, 2, True, 3, 4, 5, 60, 50, 9007199254740991),
+        budgets=Budgets(0, 2, True, 3, 4, 5, 60, 50, 9007199254740991, 6, 7, 61),
         health=HealthLine(1, None, 3, 4),
     )
 
@@ -218,6 +221,16 @@ def test_a_wrong_key_is_told_with_line_and_what_would_be_right(
         ("[budgets]\nstall_s = 1.0", "stall_s", "a number with a fraction", "1 to"),
         ('[budgets]\ndeadline_s = "9"', "deadline_s", "is a text", "1 to"),
         ("[budgets]\nrate_limit_bytes_per_s = -1", "rate_limit_bytes_per_s", "out of", "0 for"),
+        ("[budgets]\nerrors_max = -1", "errors_max", "out of range", "0 for no limit"),
+        ("[budgets]\nslow_below_bytes_per_s = -1", "slow_below_bytes_per_s", "out of", "0 for"),
+        ("[budgets]\nslow_s = 59", "slow_s", "out of range", "60 to"),
+        ("[budgets]\nslow_s = 0", "slow_s", "out of range", "60 to"),
+        (
+            "[budgets]\nslow_s = 600\nwrite_retries = 10\nretry_pause_s = 60",
+            "slow_s",
+            "not more than the 600 s",
+            "slow_below_bytes_per_s = 0",
+        ),
         ("[budgets]\nstal_s = 1", "stal_s", "not a known key", "budgets.stall_s"),
         ("[health]\npending_sectors_max = 'all'", "pending_sectors_max", "is a text", '"any"'),
         ("[health]\npercentage_used_max = -1", "percentage_used_max", "out of range", '"any"'),

@@ -65,6 +65,9 @@ SPECIAL: dict[type, st.SearchStrategy[Any]] = {
         stall_s=st.integers(1, 2**40),
         pause_above_celsius=st.integers(60, 90),
         rate_limit_bytes_per_s=st.integers(0, U64_MAX),
+        errors_max=st.integers(0, 2**40),
+        slow_below_bytes_per_s=st.integers(0, U64_MAX),
+        slow_s=st.integers(101, 2**40),
     ),
 }
 

@@ -34,6 +34,7 @@ from nullbay.domain.policy import (
     Policy,
 )
 from nullbay.domain.reasons import CATALOGUE, Group, catalogue_markdown, text_of
+from nullbay.domain.station_texts import STATION
 from nullbay.domain.text import RawText
 
 # --- ids ---------------------------------------------------------------------------------------
@@ -439,6 +440,10 @@ def test_a_policy_has_a_hash_of_all_it_says() -> None:
         {"continue_below_celsius": 0},
         {"continue_below_celsius": 65},
         {"pause_above_celsius": 55},
+        {"errors_max": -1},
+        {"slow_below_bytes_per_s": -1},
+        {"slow_s": 59},
+        {"write_retries": 15, "retry_pause_s": 60},
     ],
 )
 def test_budgets_that_mean_nothing(wrong: dict[str, int]) -> None:
@@ -458,6 +463,9 @@ def test_what_a_policy_leaves_out_is_this() -> None:
         "pause_above_celsius": 65,
         "continue_below_celsius": 55,
         "rate_limit_bytes_per_s": "0",
+        "errors_max": 1000,
+        "slow_below_bytes_per_s": "1000000",
+        "slow_s": 900,
     }
     assert to_plain(HealthLine()) == {
         "reallocated_sectors_max": None,
@@ -475,7 +483,11 @@ def test_budgets_at_their_ends() -> None:
         deadline_s=1,
         absent_deadline_s=1,
         continue_below_celsius=64,
+        errors_max=0,
+        slow_s=60,
     )
+    Budgets(write_retries=100, retry_pause_s=3600, slow_below_bytes_per_s=0)
+    Budgets(write_retries=3, retry_pause_s=299, slow_s=898)
 
 
 # --- errors ------------------------------------------------------------------------------------
@@ -496,7 +508,7 @@ def test_an_error_tells_what_to_do() -> None:
 def test_codes_are_one_of_a_kind() -> None:
     texts = (
         reason_texts.REFUSAL, reason_texts.NOT_CHOSEN, reason_texts.STEP,
-        reason_texts.VERDICT, reason_texts.EXCEPTION, reason_texts.LIMITATION,
+        reason_texts.VERDICT, reason_texts.EXCEPTION, reason_texts.LIMITATION, STATION,
     )  # fmt: skip
     codes = [code for group in texts for code in group]
     assert len(codes) == len(set(codes)) == len(CATALOGUE)

@@ -26,7 +26,7 @@ from nullbay.domain.outcome import (
     VerificationResult,
 )
 from nullbay.domain.plan import OverwriteStep, SanitizationPlan, StepPurpose
-from nullbay.domain.policy import Full, NistR1
+from nullbay.domain.policy import Budgets, Full, NistR1
 from nullbay.domain.ranges import ByteRange
 from nullbay.domain.reasons import CATALOGUE, Group
 from nullbay.domain.verdict import Effect, Verdict, conclude
@@ -286,6 +286,46 @@ def test_no_floor_is_ever_crossed(evidence: JobEvidence) -> None:
         assert CATALOGUE[finding.code].group is (Group.EXCEPTION if is_exception else Group.VERDICT)
     if conclusion.verdict is Verdict.SANITIZED:
         assert conclusion.findings == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    evidences(),
+    st.builds(
+        Budgets,
+        errors_max=st.integers(0, 2**40),
+        slow_below_bytes_per_s=st.integers(0, 2**60),
+        slow_s=st.integers(60, 2**40),
+        continue_past_unwritable=st.booleans(),
+    ),
+)
+def test_no_budget_changes_what_evidence_is_worth(evidence: JobEvidence, budgets: Budgets) -> None:
+    other = replace(evidence, plan=replace(evidence.plan, budgets=budgets))
+    assert conclude(other) == conclude(evidence)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    evidences(),
+    st.data(),
+    st.sampled_from(["health.too-many-errors", "health.too-slow"]),
+    st.sampled_from([OutcomeKind.FAILED, OutcomeKind.INTERRUPTED, OutcomeKind.SUCCEEDED]),
+)
+def test_a_drive_that_was_given_up_is_never_sanitized(
+    evidence: JobEvidence, data: st.DataObject, code: str, kind: OutcomeKind
+) -> None:
+    if not evidence.outcomes:
+        return
+    number = data.draw(st.integers(0, len(evidence.outcomes) - 1))
+    given_up = put(evidence, ("outcomes", number, "codes"), (code,))
+    conclusion = conclude(put(given_up, ("outcomes", number, "kind"), kind))
+    assert not conclusion.verdict.is_sanitized
+    if kind is OutcomeKind.FAILED and len({one.number for one in evidence.outcomes}) == len(
+        evidence.outcomes
+    ):
+        planned = {step.number for step in evidence.plan.steps}
+        is_planned = evidence.outcomes[number].number in planned
+        assert (code in {one.code for one in conclusion.findings}) == is_planned
 
 
 SAMPLED_AND_STOPPED = job(Shape(units=(SAMPLED,), profile=NistR1(), history=History.STOPPED))

@@ -490,6 +490,24 @@ CASES = (
         {"step.failed": DEFINITE},
     ),
     Case(
+        "given up for its errors",
+        but(
+            PLAIN,
+            (("outcomes", 0, "kind"), OutcomeKind.FAILED),
+            (("outcomes", 0, "codes"), ("health.too-many-errors",)),
+        ),
+        {"step.failed": DEFINITE, "health.too-many-errors": DEFINITE},
+    ),
+    Case(
+        "given up for its speed",
+        but(
+            PLAIN,
+            (("outcomes", 0, "kind"), OutcomeKind.FAILED),
+            (("outcomes", 0, "codes"), ("health.too-slow",)),
+        ),
+        {"step.failed": DEFINITE, "health.too-slow": DEFINITE},
+    ),
+    Case(
         "interrupted",
         but(PLAIN, (("outcomes", 0, "kind"), OutcomeKind.INTERRUPTED)),
         {"step.interrupted": DEFINITE},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.centre_findings import CASES, Where
+from support.centre_lots import CASES, Where
 
 
 @pytest.mark.parametrize("name", CASES)

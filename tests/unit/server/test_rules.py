@@ -18,6 +18,7 @@ from nullbay.server.accounts import (
     StationLedger,
     account_lot,
     account_station,
+    merged,
 )
 from nullbay.server.cards import JobCard, LineState, ManifestLine, RecordCard
 from nullbay.server.finding_kinds import catalogue_markdown
@@ -233,6 +234,46 @@ def test_a_drive_is_known_by_label_and_tag_too() -> None:
         LineState.MISSING,
     ]
     assert [one.serial for one in account.surplus] == ["S3"]
+
+
+def test_a_manifest_is_read_by_the_rules_that_its_station_reads_labels_by() -> None:
+    drives = (
+        record(1, serial="WD-WX31A76R3KFS", manufacturer="", model="WDC WD10JFCX-68N6GN0"),
+        record(2, serial="WD-WX31A76R3KFT", manufacturer="", model="NO SUCH MAKER"),
+        record(3, serial="", wwn="naa.5000c500a1b2c3d4"),
+    )
+    lines = (
+        ManifestLine(1, "wx31a76r3kfs", ""),
+        ManifestLine(2, "WX31A76R3KFT", ""),
+        ManifestLine(3, "5000 C500 A1B2 C3D4", ""),
+    )
+    account = account_lot(LotFacts("L", drives, lines))
+    assert [row.state for row in account.lines] == [
+        LineState.DONE,
+        LineState.MISSING,
+        LineState.DONE,
+    ]
+    assert [one.serial for one in account.surplus] == ["WD-WX31A76R3KFT"]
+
+
+def test_a_tag_counts_for_a_line_that_has_no_serial() -> None:
+    drives = (record(1, asset_tag="AT-1"), record(2, asset_tag="AT-2"))
+    lines = (ManifestLine(1, "OTHER", "AT-1"), ManifestLine(2, "", "at-2"))
+    account = account_lot(LotFacts("L", drives, lines))
+    assert [row.state for row in account.lines] == [LineState.MISSING, LineState.DONE]
+    assert [one.serial for one in account.surplus] == ["S1"]
+
+
+@given(st.lists(st.lists(NUMBERS, unique=True), max_size=4))
+def test_several_manifests_expect_each_drive_once(given: list[list[int]]) -> None:
+    lists = [
+        [ManifestLine(place, f"SN: X-{n}" if which % 2 else f"x-{n}", "")
+         for place, n in enumerate(numbers)]
+        for which, numbers in enumerate(given)
+    ]  # fmt: skip
+    lines = merged(lists)
+    assert len(lines) == len({number for numbers in given for number in numbers})
+    assert lines[: len(lists[0])] == tuple(lists[0]) if lists else lines == ()
 
 
 def job(**changes: object) -> JobCard:

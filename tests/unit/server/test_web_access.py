@@ -57,6 +57,7 @@ MEANT = {
     "GET /v1/stations/{station}/account": "auditor",
     "PUT /v1/entries/{sha256}": STATION,
     "PUT /v1/records/{sha256}": STATION,
+    "PUT /v1/documents/{sha256}": STATION,
     "HEAD /v1/evidence/{sha256}": STATION,
     "PUT /v1/evidence/{sha256}": STATION,
     "POST /v1/heartbeats": STATION,

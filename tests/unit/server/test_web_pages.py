@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
 from contextlib import closing
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 import yarl
 
+from nullbay.certs import ledger
+from nullbay.certs.lot_document import LotDocument, note_of
 from nullbay.domain.ids import BayId, IdentityKey, LotRef
-from nullbay.domain.lot import Lot
+from nullbay.domain.intake import LotOpened, ManifestRow, ManifestTaken
+from nullbay.domain.lot import InsertionEnd, Lot, Person
 from nullbay.domain.status import Action, BayState, BayStatus, DriveCard, Why
 from nullbay.server.cards import ManifestLine
 from support import centre_pages as pages
@@ -340,6 +344,44 @@ def test_what_is_made_of_software_says_so_on_every_page(tmp_path: Path) -> None:
     run(main)
 
 
+def test_a_lot_shows_what_its_station_told_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pages.empty(tmp_path) as shown, pages.open_pages(shown) as listener:
+            one = shown.stations[pages.STATION]
+            lot = Lot(LotRef("LOT-9"), customer="Stadtwerke Nord")
+            rows = (ManifestRow(2, "HELD-1", "AT-1", ""), ManifestRow(3, "NEVER-1", "", ""))
+            by = Person("operator", "olga")
+            for event in (
+                LotOpened(lot, (), by, one.stamp()),
+                ManifestTaken(lot.reference, "m.csv", "ab" * 32, rows, by, one.stamp()),
+            ):
+                document = LotDocument(pages.STATION, event)
+                data = document.encode()
+                await one.says(note_of(document, data))
+                await shown.centre.deliveries.take_document(
+                    pages.STATION, hashlib.sha256(data).hexdigest(), data
+                )
+            held = ("plan.held-for-destruction",)
+            await one.says(
+                ledger.InsertionClosed("i-1", "", "AT-1", "A1", InsertionEnd.REMOVED, (), held)
+            )
+            async with pages.logged_in(listener, "vera") as browser:
+                text = await (await browser.get("/lots/LOT-9")).text()
+                told = re.sub(r"\s+", " ", Page(text).text)
+                for words in (
+                    "Stadtwerke Nord",
+                    f"open at {pages.STATION}",
+                    f"manifest given at {pages.STATION} by olga, 2 lines",
+                    "came, and was not worked on: plan.held-for-destruction",
+                    "not accounted for",
+                ):
+                    assert words in told, (words, told)
+                assert "1 refused" in told or "1refused" in told
+                assert "LOT-9" in await (await browser.get("/lots")).text()
+
+    run(main)
+
+
 def test_a_lot_accounts_for_every_drive(tmp_path: Path) -> None:
     async def main() -> None:
         async with pages.empty(tmp_path) as shown, pages.open_pages(shown) as listener:
@@ -360,6 +402,7 @@ def test_a_lot_accounts_for_every_drive(tmp_path: Path) -> None:
                     assert re.sub(" ", "", words) in re.sub(" ", "", told), words
                 assert "2 attempts" in told
                 assert "CSV" not in told
+                assert "manifest given here by ada, 9 lines" in told
                 without = await (await browser.get("/lots/lot-2026-0501")).text()
                 assert "nobody can tell" in without
 

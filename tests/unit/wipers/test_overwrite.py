@@ -567,7 +567,7 @@ def test_being_stopped_ends_the_retries_and_calls_no_sector_bad() -> None:
         clock.wait_blocking = wait  # type: ignore[method-assign]
 
     work, told = run_inline(
-        port, budgets=Budgets(write_retries=100, retry_pause_s=3600), around=stop_soon
+        port, budgets=Budgets(100, 3600, slow_below_bytes_per_s=0), around=stop_soon
     )
     assert (told.unwritable, work.unwritable_count, work.failure) == ([], 0, None)
     assert work.flushed.frozen() == (ByteRange(0, 512),)

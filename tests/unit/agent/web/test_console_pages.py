@@ -179,12 +179,12 @@ def test_the_rack_follows_by_itself_and_a_page_that_was_away_is_right_again() ->
     async def main() -> None:
         async with site() as here:
             await here.log_in()
-            first = [json.loads(one["data"]) for one in await events(here, "/live", 27)]
-            assert {one["id"] for one in first} >= {"bay-A1", "bay-D6", "notes", "lots", "desk"}
+            first = [json.loads(one["data"]) for one in await events(here, "/live", 29)]
+            assert {one["id"] for one in first} >= {"bay-A1", "bay-D6", "lots", "desk", "asks"}
             here.desk.insert("B2", drive_card("ZC9"))
             again = {
                 one["id"]: one["html"]
-                for one in map(json.loads, [e["data"] for e in await events(here, "/live", 27)])
+                for one in map(json.loads, [e["data"] for e in await events(here, "/live", 29)])
             }
             assert "ZC9" in again["bay-B2"]
             assert "CALL" in again["bay-B2"]
@@ -197,7 +197,7 @@ def test_the_rack_follows_by_itself_and_a_page_that_was_away_is_right_again() ->
             here.desk.start("B2", (ADA,))
             task = asyncio.create_task(change())
             try:
-                got = await events(here, "/live", 30)
+                got = await events(here, "/live", 32)
             finally:
                 task.cancel()
             last = [json.loads(one["data"]) for one in got][-1]
