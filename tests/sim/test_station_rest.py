@@ -1,4 +1,4 @@
-"""What a station does beside wiping: forgets nobody's job, says what is wrong, waits for a centre."""
+"""What a station does beside wiping: forgets no job, says what is wrong, waits for a centre."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from nullbay.certs import ledger, verify
 from nullbay.cli import agent as service
 from nullbay.domain.clock import Clock
 from nullbay.domain.ids import BayId, PolicyId
-from nullbay.domain.job import JobEnd, JobState
+from nullbay.domain.job import JobState
 from nullbay.domain.lot import Lot
+from nullbay.domain.outcome import JobEnd
 from nullbay.domain.policy import Budgets
 from nullbay.domain.status import Action, BayState, StationStatus
 from nullbay.domain.verdict import Verdict
@@ -367,15 +368,7 @@ async def away_and_back(bench: Bench, centre: PaperCentre) -> None:
         bench.pull(bay)
         await bench.until(bay, BayState.EMPTY)
         await clock.sleep(2 * DAY_S)
-    status = station.status()
-    assert "centre.unreachable" in problems(status)
-    assert status.undelivered == status.head_sequence == 7  # the lot, and three of each drive
-    assert status.oldest_undelivered_s is not None
-    assert status.oldest_undelivered_s > 4 * DAY_S
-    assert status.last_delivery is None
-    assert centre.missed > 4 * 24 * 60 - 60
-    assert (centre.entries, centre.beats) == ([], [])
-
+    unreached(station.status(), centre)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reserve, "has_room", lambda _: False)
         bench.insert("A3")
@@ -409,6 +402,26 @@ async def away_and_back(bench: Bench, centre: PaperCentre) -> None:
     await bench.when(lambda: station.status().undelivered == 0, "A3", within_s=1_200)
     await clock.sleep(120)
 
+    telling.cancel()
+    all_there(bench, centre)
+    assert station.status().problems == ()
+    assert station.status().last_delivery is not None
+    assert centre.beats[-1]
+
+
+def unreached(status: StationStatus, centre: PaperCentre) -> None:
+    """What a station says of itself after four days without its centre."""
+    assert "centre.unreachable" in problems(status)
+    assert status.undelivered == status.head_sequence == 7  # the lot, and three of each drive
+    assert status.oldest_undelivered_s is not None
+    assert status.oldest_undelivered_s > 4 * DAY_S
+    assert status.last_delivery is None
+    assert centre.missed > 4 * 24 * 60 - 60
+    assert (centre.entries, centre.beats) == ([], [])
+
+
+def all_there(bench: Bench, centre: PaperCentre) -> None:
+    """Everything once, in order, and nothing left to deliver."""
     entries = list(bench.journal.ledger())
     assert [one.sha256 for one in centre.entries] == [one.sha256 for one in entries]
     assert [one.sequence for one in centre.entries] == list(range(1, len(entries) + 1))
@@ -419,8 +432,3 @@ async def away_and_back(bench: Bench, centre: PaperCentre) -> None:
     assert {bench.journal.state(row.job_id).state for row in jobs} == {JobState.DELIVERED}
     out = Outbox(bench.journal).state()
     assert (out.waiting, out.oldest, out.refused) == (0, None, ())
-    status = station.status()
-    assert status.problems == ()
-    assert status.last_delivery is not None
-    assert centre.beats[-1]
-    telling.cancel()

@@ -69,7 +69,7 @@ class PaperCentre:
 
     async def put(self, path: str, body: bytes | Path) -> Answer:
         self._answer()
-        data = body if isinstance(body, bytes) else body.read_bytes()
+        data = _bytes_of(body)
         kind, _, digest = path.removeprefix("/v1/").partition("/")
         acts: dict[str, Callable[[str, bytes], Answer]] = {
             "entries": self._entry,
@@ -146,3 +146,7 @@ class PaperCentre:
 def _files(bench: Bench, job: JobId) -> tuple[Path, Path]:
     files = bench.assembly.station.record(job)
     return files.bundle, files.archive
+
+
+def _bytes_of(body: bytes | Path) -> bytes:
+    return body if isinstance(body, bytes) else body.read_bytes()

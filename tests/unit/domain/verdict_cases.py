@@ -489,23 +489,17 @@ CASES = (
         but(PLAIN, (("outcomes", 0, "kind"), OutcomeKind.FAILED)),
         {"step.failed": DEFINITE},
     ),
-    Case(
-        "given up for its errors",
-        but(
-            PLAIN,
-            (("outcomes", 0, "kind"), OutcomeKind.FAILED),
-            (("outcomes", 0, "codes"), ("health.too-many-errors",)),
-        ),
-        {"step.failed": DEFINITE, "health.too-many-errors": DEFINITE},
-    ),
-    Case(
-        "given up for its speed",
-        but(
-            PLAIN,
-            (("outcomes", 0, "kind"), OutcomeKind.FAILED),
-            (("outcomes", 0, "codes"), ("health.too-slow",)),
-        ),
-        {"step.failed": DEFINITE, "health.too-slow": DEFINITE},
+    *(
+        Case(
+            f"given up: {code}",
+            but(
+                PLAIN,
+                (("outcomes", 0, "kind"), OutcomeKind.FAILED),
+                (("outcomes", 0, "codes"), (code,)),
+            ),
+            {"step.failed": DEFINITE, code: DEFINITE},
+        )
+        for code in ("health.too-many-errors", "health.too-slow")
     ),
     Case(
         "interrupted",
