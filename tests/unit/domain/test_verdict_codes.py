@@ -304,6 +304,7 @@ ONLY_TOLD = names(
     exchanges exchanges_sha256 job_id schema identity.identify_sha256 identity.identify_source
     pattern_key.commitment_sha256 pattern_key.drawn_by pattern_key.in_evidence
     plan.limitations plan.limitations[] plan.policy_id plan.policy_sha256 plan.schema
+    plan.data_category plan.destination
     plan.scheme_id plan.simulated plan.transport plan.two_person_approval
     plan.units[].physical_sector_bytes plan.steps[].estimate_s plan.hidden_areas[].source
     observed_start.firmware observed_start.firmware.raw observed_start.media_source

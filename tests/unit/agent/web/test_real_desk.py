@@ -122,6 +122,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )
 
         async def begin() -> None:
+            while house.assembly.link.current is None:
+                await clock.sleep(0.05)
+            await clock.sleep(0.5)  # what comes from now on arrives
             await house.station.open_lot(LOT, (), OPERATOR.person())
             for one in plugged:
                 house.source.arrive(look(one.device, clock))
