@@ -123,6 +123,7 @@ class Attendance:
         self._conductor: Conductor | None = None
         self._met: Drive | None = None
         self._stumbles = 0
+        self._by_policy = False
         self._is_heard = False
         self._told_at = 0.0
         self._tries = 0
@@ -281,6 +282,7 @@ class Attendance:
             if place.state is BayState.COUNTDOWN:
                 if await self._counted_down():
                     place.is_approved = not house.front.reasons_to_hold()
+                    self._by_policy = place.is_approved
                     place.approvals = house.front.loaders(place) if place.is_approved else ()
             else:
                 await place.until(self._is_decided)
@@ -419,11 +421,12 @@ class Attendance:
         return job is not None and self._house.journal.state(job).state not in CERTIFIED
 
     def _may_retry(self) -> bool:
-        """Whether it starts once more without being asked; never what somebody stopped."""
+        """Whether it starts once more unasked: only what began so here, never what was stopped."""
         place, rules = self._place, self._house.front.rules(self._place)
         if place.is_gone or place.is_held_back or place.plan is None or place.policy is None:
             return False
         asks_nobody = rules.unattended and place.policy.unattended
+        asks_nobody = asks_nobody and self._by_policy
         return asks_nobody and not place.plan.two_person_approval and self._tries <= rules.retries
 
     def _listen(self, message: p.FromDrive) -> None:

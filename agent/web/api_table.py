@@ -169,7 +169,7 @@ def _changing(api: Api) -> tuple[Route, ...]:
             JsonAnswer(LotCard),
             body=JsonBody(OpenLot),
             statuses=(201,),
-            errors=CHANGES,
+            errors=(UNKNOWN, *CHANGES),
         ),
         Route(
             "POST",

@@ -33,7 +33,7 @@ MANIFEST = ManifestTaken(
 )
 CLOSED = LotClosed(LotRef("LOT-1"), BY, AT)
 
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=20)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
 named = texts.filter(lambda one: bool(one.strip()))
 people = st.builds(Person, texts, texts, texts)
 lots = st.builds(

@@ -37,7 +37,7 @@ with warnings.catch_warnings():
     import schemathesis
     from schemathesis import GenerationMode
 
-EXAMPLES = 8
+EXAMPLES = 5
 TOKEN = "token-of-a-real-desk"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 WAIT_S = 120.0
