@@ -159,6 +159,10 @@ class StationAtWork:
         number = f"{self.jobs:012x}"
         job, insertion = f"j-20261121T080000-{number}", f"i-{number}"
         evidence = about(factory.EVIDENCE[kind](), serial, model, job, bay)
+        category = lot.data_category if lot else None
+        destination = lot.destination if lot else None
+        plan = replace(evidence.plan, data_category=category, destination=destination)
+        evidence = replace(evidence, plan=plan)
         simulated = self.centre.settings.accept_simulated
         evidence = replace(evidence, plan=replace(evidence.plan, simulated=simulated))
         await self.starts(evidence, bay, insertion)
