@@ -250,14 +250,18 @@ def open_station(arguments: Any, *, lab: bool, host: Host | None = None) -> Stat
 
 
 def bench_service(
-    bench: Bench, policies: Mapping[PolicyId, Policy], bench_key: FileSigner
+    bench: Bench,
+    policies: Mapping[PolicyId, Policy],
+    bench_key: FileSigner,
+    people: frozenset[str] | None = None,
 ) -> BenchService:
-    """The bench with its key, for whoever may ask it."""
+    """The bench with its key, for whoever may ask it; `people` may approve (None: anybody)."""
     return BenchService(
         bench,
         policies,
         lambda made: transcript.sign_transcript(made, bench_key),
         bench_key.public_key_pem,
+        people=people,
     )
 
 

@@ -70,7 +70,8 @@ async def _serve(state: Path, settings: Settings, config: Path, door: Door) -> N
     place = Placement(pins, lambda drive: _bay_of(drive, settings, config))
     bench = Bench(state / "jobs", context.host_for(clock, lab=False), context.build(), place)
     policies = policy_files.load_policies(settings.policies_directory)
-    service = context.bench_service(bench, policies, _bench_key(state))
+    people = frozenset(one.operator_id for one in settings.operators) or None
+    service = context.bench_service(bench, policies, _bench_key(state), people)
     notifier = Notifier.from_environment()
     watchdog = Watchdog.from_environment(notifier, clock)
     watchdog.watch(LOOP, LOOP_WITHIN_S)

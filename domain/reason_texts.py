@@ -122,6 +122,10 @@ REFUSAL: dict[str, tuple[str, str]] = {
         "the bench's policy of this name is not the one that was approved",
         "restart agent and wiperd after a change of policies, then approve anew",
     ),
+    "approval.unknown-person": (
+        "an approval names somebody whom the configuration does not know",
+        "see [[operator]] in the settings; restart wiperd after changing them",
+    ),
     "approval.replayed": (
         "an approval was used before, or was given for another stay of a drive",
         "look at the drive and approve its plan anew",

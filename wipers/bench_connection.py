@@ -23,6 +23,7 @@ from nullbay.wipers.service import RefusedError
 _log = logging.getLogger("nullbay.bench")
 
 HELLO_S = 10.0
+REFUSED_S = 2.0
 SEND_S = 30.0
 IN_FLIGHT_MAX = 256
 FLUSH_POLL_S = 0.05
@@ -74,8 +75,15 @@ class Connection:
             self._channel.close()
 
     async def refuse(self, error: NullbayError) -> None:
-        """Say why nothing of this peer is heard, and close."""
+        """Say why nothing of this peer is heard, and close.
+
+        A socket that is closed with unread bytes in it takes back what was said last, so the
+        peer's greeting is waited for, briefly, and passed over.
+        """
         await self._last_word(error)
+        with suppress(TimeoutError, ChannelClosedError, MalformedError):
+            async with self._clock.timeout(REFUSED_S):
+                await self._channel.receive()
         self._channel.close()
 
     async def flush(self, within_s: float) -> None:

@@ -107,9 +107,14 @@ class BenchService:
         sign: Callable[[Transcript], bytes],
         public_key_pem: bytes,
         *,
+        people: Collection[str] | None = None,
         draw: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`sign` signs transcripts with the bench key; `draw` gives the bytes of handles."""
+        """`sign` signs transcripts with the bench key; `draw` gives the bytes of handles.
+
+        `people` are the ids that may stand under an approval; None where nobody is configured.
+        """
+        self._people = people
         self._bench, self._jobs = bench, Jobs(bench, policies, sign)
         self.public_key_pem, self._draw = public_key_pem, draw
         self.clock, self.build = bench.clock, bench.build
@@ -220,10 +225,13 @@ class BenchService:
         if ask.ticket not in kept.tickets:
             raise refused("approval.replayed", "given before, or for another stay of a drive")
         kept.tickets.remove(ask.ticket)
+        for one in ask.people:
+            if self._people is not None and one.person_id not in self._people:
+                raise refused("approval.unknown-person", show(one.person_id, 64))
         plan = self._jobs.derive(kept.held, ask)
-        for one in kept.jobs:
-            if self._jobs.is_open(one):
-                raise refused("job.open", one)
+        for job in kept.jobs:
+            if self._jobs.is_open(job):
+                raise refused("job.open", job)
         view = self._jobs.create(kept.held, plan, maker)
         kept.jobs.append(view.job_id)
         return view

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,8 @@ class BenchClient:
         Raises UnknownSchemaError, ChannelClosedError, NullbayError with the bench's refusal.
         """
         if self._said is None:
-            await self._channel.send(b.AgentHello(b.PROTOCOL, self._build))
+            with suppress(ChannelClosedError):  # a bench that is full says so before it listens
+                await self._channel.send(b.AgentHello(b.PROTOCOL, self._build))
             said = await self._channel.receive()
             if isinstance(said, b.FailedAnswer):
                 raise NullbayError(said.message, next_step=said.next_step, code=said.code)

@@ -154,6 +154,19 @@ def test_two_people_are_two_people(people: tuple[str, ...]) -> None:
     play(act)
 
 
+def test_nobody_is_made_up_who_approved() -> None:
+    async def act(stolen: Stolen) -> None:
+        await stolen.greet()
+        held = await stolen.held()
+        for name in ("op-2", "\u202eop-1", ""):
+            people = (Person("operator", "op-1"), Person("operator", name))
+            approval = await stolen.approval(held, people=people)
+            assert await stolen.refused(approval) == {"approval.unknown-person"}
+        assert stolen.bench.service.jobs("") == ((), False)
+
+    play(act, people=frozenset({"op-1"}))
+
+
 def test_an_approval_serves_once() -> None:
     async def act(stolen: Stolen) -> None:
         await stolen.greet()

@@ -238,6 +238,7 @@ class Rack:
     processes: int = 0
     policies: dict[PolicyId, Policy] = field(default_factory=lambda: dict(policies.shipped()))
     pins: tuple[Pin, ...] = ()
+    people: frozenset[str] | None = None
     signers: tuple[FileSigner, FileSigner] | None = None
 
     def __post_init__(self) -> None:
@@ -311,6 +312,7 @@ class BenchProcess:
             rack.policies,
             lambda made: transcript.sign_transcript(made, key),
             key.public_key_pem,
+            people=rack.people,
             draw=self._draw,
         )
 
