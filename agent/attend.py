@@ -20,11 +20,12 @@ from nullbay.agent.rack import WORKING, Place
 from nullbay.agent.reserve import DiskFullError, Reserve
 from nullbay.agent.settling import is_same_stay
 from nullbay.agent.turns import Turns
+from nullbay.certs import ledger
 from nullbay.config import logs
 from nullbay.domain.clock import Clock
 from nullbay.domain.codec import from_plain
 from nullbay.domain.drive import Drive
-from nullbay.domain.ids import PolicyId
+from nullbay.domain.ids import JobId, PolicyId
 from nullbay.domain.job import JobState
 from nullbay.domain.lot import InsertionEnd, Lot, Person
 from nullbay.domain.plan import Held, Refusal
@@ -272,6 +273,7 @@ class Attendance:
             place.verdict, place.job = journal.state(row.job_id).verdict, row.job_id
             place.never_left = journal.never_left(stay.insertion_id)
             self._tries = int(place.never_left)  # then it is not known from before, but done here
+            place.why = tuple(Why(code) for code in _reasons(journal, row.job_id))
             self._may_start = False
 
     async def _consent(self) -> None:
@@ -468,6 +470,13 @@ class Attendance:
 def _shown(place: Place) -> tuple[str, ...]:
     """The codes of why nothing is done on a drive."""
     return tuple(one.code for one in place.refusals)
+
+
+def _reasons(journal: Journal, job: JobId) -> tuple[str, ...]:
+    """The codes that a job was concluded with, as its ledger entry says."""
+    entry = journal.conclusion_of(job)
+    said = ledger.read_body(entry.body).event if entry else None
+    return said.reasons if isinstance(said, ledger.JobConcluded) else ()
 
 
 def _stands_still(before: p.Progress | None, now: p.Progress) -> bool:

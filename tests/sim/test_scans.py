@@ -10,7 +10,7 @@ import pytest
 from nullbay.agent.desk import DeskError
 from nullbay.certs import ledger
 from nullbay.domain.lot import Person
-from nullbay.domain.status import BayState
+from nullbay.domain.status import Action, BayState
 from nullbay.domain.verdict import Verdict
 from nullbay.lab import clock as virtual
 from nullbay.lab.clock import VirtualClock
@@ -226,7 +226,9 @@ def test_a_drive_that_was_not_sanitized_is_in_the_queue_until_it_is_again(tmp_pa
             before = failed.since
             await bench.stop()
             station = await bench.start()
-            await bench.until("A1", BayState.KNOWN)
+            again_shown = await bench.until("A1", BayState.CONCLUDED)
+            assert again_shown.action is Action.SHRED
+            assert {one.code for one in again_shown.why} == {one.code for one in shown.why}
             (failed,) = station.destroy_queue()
             assert failed.since == before, "a restart makes it no younger"
         finally:
