@@ -124,6 +124,7 @@ class Assembly:
         bays = tuple(bay.bay_id for bay in owned.settings.bays)
         reserve = Reserve(owned.state, owned.settings.records.reserve_bytes_per_job)
         self._is_away = False
+        self._is_recovering = True
         self._documents = Documents(outside.render, outside.call)
         self.reception = Reception(
             Stays(journal),
@@ -202,6 +203,7 @@ class Assembly:
                 group.create_task(self._tick())
                 group.create_task(self._documents.run(self._outside.failed))
                 await self._recover()
+                self._is_recovering = False
                 await self.supervisor.run()
                 raise SourceEndedError("nothing tells of drives any more")
         finally:
@@ -231,17 +233,24 @@ class Assembly:
             self._outside.beat("station")
             if self.reception.tick():
                 self.station.tags_changed()
-            self._see_bench()
+            await self._see_bench()
             count += 1
             if count % 60 == 0:
                 with suppress(ChannelClosedError):
                     await self._sweeper.sweep()
 
-    def _see_bench(self) -> None:
+    async def _see_bench(self) -> None:
+        """Look for another bench where the last one is gone, also while no bay asks for it."""
+        if self.link.current is None and not self._is_recovering:
+            with suppress(ChannelClosedError, TimeoutError, NullbayError):
+                async with self._outside.clock.timeout(CONNECT_AGAIN_S):
+                    await self.link.client()
         is_away = self.link.current is None
         if is_away != self._is_away:
             self._is_away = is_away
             self.changes.tell("station")
+            for place in self.supervisor.places:  # whoever waits finds out that it is not held
+                place.nudge.set()
 
     async def _until_recorded(self, seconds: float) -> None:
         """Wait so long; while everything is delivered, only until there is something new."""

@@ -122,6 +122,7 @@ class Attendance:
         """`may_start`: it was plugged in just now, by hand; otherwise it never starts by itself."""
         self._house, self._place, self._may_start = house, place, may_start
         self._conductor: Conductor | None = None
+        self._client: BenchClient | None = None
         self._met: Drive | None = None
         self._stumbles = 0
         self._by_policy = False
@@ -153,6 +154,9 @@ class Attendance:
             try:
                 await self._stay()
             except ChannelClosedError:
+                # it was not held for a while: what waited for a consent is asked about anew
+                self._may_start = False
+                self._drop_consent()
                 self._is_now(BayState.SETTLING, Why("bench.away"))
                 await self._pause(BENCH_AWAY_S)
             except Exception as error:  # noqa: BLE001 - one bay's trouble is never another's
@@ -167,7 +171,7 @@ class Attendance:
         place, house = self._place, self._house
         client = await house.bench()
         conductor = house.conductor(client)
-        self._conductor = conductor
+        self._conductor, self._client = conductor, client
         try:
             stay = await conductor.take(place.device)
         except RefusedError as error:
@@ -280,6 +284,8 @@ class Attendance:
         """Propose, and wait until the plan is armed or the drive is gone."""
         place, house = self._place, self._house
         while not (place.is_gone or place.is_approved):
+            if self._is_let_go():
+                raise ChannelClosedError("the bench is gone")
             self._propose()
             if place.state is BayState.COUNTDOWN:
                 if await self._counted_down():
@@ -288,6 +294,10 @@ class Attendance:
                     place.approvals = house.front.loaders(place) if place.is_approved else ()
             else:
                 await place.until(self._is_decided)
+
+    def _is_let_go(self) -> bool:
+        """Whether the bench that held this drive is gone; another one has to take it."""
+        return self._client is not None and not self._client.is_open
 
     async def _counted_down(self) -> bool:
         """Whether the time passed without anybody or anything deciding otherwise."""
@@ -304,7 +314,7 @@ class Attendance:
         if place.is_outdated:
             place.is_outdated = False
             return True
-        return place.is_gone or place.is_approved
+        return place.is_gone or place.is_approved or self._is_let_go()
 
     def _propose(self) -> None:
         """The plan for the lot and policy of this moment, and how it may start."""

@@ -53,6 +53,24 @@ def test_a_drive_that_never_left_ships_after_a_restart(tmp_path: Path) -> None:
     play(tmp_path, day)
 
 
+def test_a_bench_that_died_is_replaced_also_where_nothing_is_under_way(tmp_path: Path) -> None:
+    async def day(bench: Bench) -> None:
+        await finished(bench)
+        station = await bench.start()
+        await bench.until("A1", BayState.CONCLUDED)
+        bench.bench.fate.dead = True
+        await bench.bench.die(with_drive_processes=True)
+        await bench.until("A1", BayState.SETTLING)
+        bench.bench = bench.rack.bench()
+        shown = await bench.until("A1", BayState.CONCLUDED)
+        assert shown.action is Action.SHIP
+        await bench.clock.sleep(2)
+        assert "bench.away" not in {one.code for one in station.status().problems}
+        assert bench.kinds().count("job-started") == 1
+
+    play(tmp_path, day)
+
+
 def test_one_that_was_away_meanwhile_does_not_however_much_it_looks_the_same(
     tmp_path: Path,
 ) -> None:
